@@ -1,0 +1,42 @@
+"""The command line: one file a command, which parses, calls the library and prints.
+
+Importing this loads Click alone; a command's own imports happen when it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS = ("prune", "train", "evaluate", "report", "export", "models", "datasets", "algorithms")
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx):
+        return list(COMMANDS)
+
+    def get_command(self, ctx, name):
+        if name not in COMMANDS:
+            return None
+        return importlib.import_module(f"tfrecall.cli.{name}").command
+
+    def resolve_command(self, ctx, args):
+        if args and args[0] not in COMMANDS:
+            from tfrecall.errors import unknown
+
+            raise click.UsageError(str(unknown("command", args[0], COMMANDS)), ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tfrecall", message="%(prog)s %(version)s")
+def main():
+    """Prune Keras models and know, class by class, what pruning does to recall.
+
+    \b
+    Start here:
+      tfrecall prune                                    the default job: LeNet-5, digits, half the weights
+      tfrecall prune --model vgg16 --ratio 0.5 --algo undecayed
+      tfrecall report BEFORE AFTER                      compare any two models or files of predictions
+    """

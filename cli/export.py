@@ -1,0 +1,34 @@
+"""``tfrecall export``: hand a saved model on for serving."""
+
+from __future__ import annotations
+
+import click
+
+from tfrecall.cli import options
+from tfrecall.cli.session import session
+
+
+@click.command(short_help="Turn a saved model into a SavedModel or TFLite file for serving.")
+@click.argument("model")
+@click.option("--format", "form", default="savedmodel", show_default=True, metavar="NAME", help="savedmodel or tflite.")
+@click.option("--output", metavar="PATH", help="Where to write.  [beside MODEL]")
+@click.option("--dataset", metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]")
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@options.unsafe
+@options.verbose
+def command(model, form, output, dataset, overwrite, unsafe, verbose):
+    """Write MODEL, a saved Keras model, in a form that needs neither Keras nor tfrecall.
+
+    It takes raw pixels of any batch size and returns probabilities by class name.
+    """
+    with session(verbose=verbose):
+        from pathlib import Path
+
+        from tfrecall import datasets, models
+        from tfrecall.report import export
+
+        names = datasets.load(dataset).class_names if dataset else None
+        beside = Path(model).with_suffix(".tflite") if form == "tflite" else Path(model).parent / f"{Path(model).stem}_saved_model"
+        loaded = models.load(model, unsafe=unsafe)
+        path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite)
+    click.echo(f"Written to {path}", err=True)

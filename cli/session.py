@@ -1,0 +1,96 @@
+"""What surrounds every command: quiet TensorFlow, results alone on standard output, errors in one line.
+
+TensorFlow's noise is dealt with here and nowhere else. Its C++ side writes to the file descriptor, partly before its own logger
+starts, which no setting silences: so the descriptor is set aside while TensorFlow is imported and looks for devices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+import click
+
+
+@contextlib.contextmanager
+def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]:
+    """Run a command's work.
+
+    Inside, everything that prints goes to standard error; the command prints its result afterwards.
+
+    Parameters
+    ----------
+    verbose : bool
+        Whether to let TensorFlow's messages through, and errors with their tracebacks.
+    tensorflow : bool
+        Whether the work needs TensorFlow.
+    """
+    from tfrecall.errors import InputError, TrainingError
+
+    try:
+        if tensorflow:
+            _import_tensorflow(verbose)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except InputError as error:
+        _fail(error, 2, verbose)
+    except TrainingError as error:
+        _fail(error, 1, verbose)
+    except KeyboardInterrupt:
+        click.echo("Interrupted: nothing was written.", err=True)
+        sys.exit(130)
+
+
+def progress(quiet: bool) -> str:
+    """Return what training should print: a bar on a terminal, lines elsewhere, nothing if quiet."""
+    if quiet:
+        return "none"
+    return "bar" if sys.stderr.isatty() else "lines"
+
+
+def _fail(error: Exception, code: int, verbose: bool) -> None:
+    if verbose:
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+    sys.exit(code)
+
+
+def _import_tensorflow(verbose: bool) -> None:
+    if verbose:
+        import tensorflow  # noqa: F401
+
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    with _stderr_set_aside():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel(logging.ERROR)
+        tf.config.list_logical_devices()
+
+
+@contextlib.contextmanager
+def _stderr_set_aside() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(kept, 2)
+            noise.seek(0)  # what was said may be why it failed
+            sys.stderr.write(noise.read().decode(errors="replace"))
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)

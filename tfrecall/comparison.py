@@ -1,0 +1,108 @@
+"""Measuring models that exist already: one, or two against each other."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+from tfrecall import datasets, models, training
+from tfrecall.errors import InputError
+from tfrecall.experiment import image_shape, layer_rows, require_fit
+from tfrecall.report import document
+from tfrecall.report.distortion import distortion
+from tfrecall.report.performance import performance
+from tfrecall.report.predictions import Predictions, aligned, is_predictions, read
+
+
+def evaluate(path: str | os.PathLike, dataset: str, *, unsafe: bool = False) -> dict:
+    """Measure a saved model on a data set's test images.
+
+    Parameters
+    ----------
+    path : path-like
+        A saved Keras model.
+    dataset : str
+        As `tfrecall.datasets.load` takes it.
+    unsafe : bool
+        Whether the file may run code on loading.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, and ``support``, ``recall``, ``precision`` and ``f1`` of each of the ``classes``.
+    """
+    _, predictions = _tested(path, dataset, unsafe)
+    return document.evaluation(
+        performance(predictions.y_true, predictions.y_pred, predictions.class_names), model=str(path), dataset=dataset
+    )
+
+
+def compare(
+    before: str | os.PathLike,
+    after: str | os.PathLike,
+    *,
+    dataset: str | None = None,
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+    unsafe: bool = False,
+) -> dict:
+    """Report what happened to each class between two models, or files of predictions, or one of each.
+
+    Parameters
+    ----------
+    before, after : path-like
+        A saved Keras model, or a file that `tfrecall.report.predictions.read` reads.
+    dataset : str, optional
+        What to test models on; needed if either side is one.
+    level, resamples, seed
+        As in `tfrecall.report.distortion`.
+    unsafe : bool
+        Whether model files may run code on loading.
+
+    Returns
+    -------
+    dict
+        A report with the keys of a run's ``report.json``.
+
+    Raises
+    ------
+    InputError
+        If a side cannot be read, or the two are not about the same images and classes.
+    """
+    sides, loaded = [], []
+    for path in (before, after):
+        if is_predictions(path):
+            sides.append(read(path))
+        elif dataset is None:
+            raise InputError(
+                f"{path} is no .npz or .csv file of predictions: if it is a model, name the data to test it on with --dataset."
+            )
+        else:
+            model, predictions = _tested(path, dataset, unsafe)
+            loaded.append(model)
+            sides.append(predictions)
+    y_true, y_before, y_after, names = aligned(*sides)
+    measured = distortion(y_true, y_before, y_after, class_names=names, level=level, resamples=resamples, seed=seed)
+    identity = {"before_source": str(before), "after_source": str(after), "dataset": dataset, "seed": seed}
+    return document.report(measured, **(_parameters(*loaded) if len(loaded) == 2 else {}), **identity)
+
+
+def _tested(path: str | os.PathLike, dataset: str, unsafe: bool):
+    model = models.load(path, unsafe=unsafe)
+    data = datasets.load(dataset, image_shape=partial(image_shape, model, str(path)))
+    require_fit(model, str(path), data)
+    return model, Predictions(data.test.labels, training.predict(model, data.test), data.class_names)
+
+
+def _parameters(before, after) -> dict:
+    from tfrecall import pruning, weights
+
+    total, remaining = weights.total_parameters(before), pruning.remaining_parameters(after)
+    layers = layer_rows(after)
+    return {
+        "ratio": {"requested": None, "compression": total / remaining, "sparsity": 1 - remaining / total},
+        "parameters": {"total": total, "prunable": sum(row["weights"] for row in layers), "remaining": remaining},
+        "layers": layers,
+    }

@@ -1,0 +1,328 @@
+"""What a weight is worth: a score for each prunable weight, the lowest of which are pruned.
+
+A criterion is a small class with one method, `Criterion.scores`. The objective is L(θ) = data loss + weight regularizers
+(+ the optimizer's decoupled weight decay); T(θ) is L without the decay (Good et al., NeurIPS 2022, section 4). Data losses
+are means over all examples, taken in inference mode, so that scores do not depend on the batch size and nothing in the model
+changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from tfrecall.errors import InputError, unknown
+
+BATCH_SIZE = 256  # of data given as arrays; it changes the speed alone
+
+
+class Criterion:
+    """A rule that scores weights. Subclass it and override `scores` to make your own."""
+
+    needs_data = False
+
+    def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
+        """Score every prunable weight of a model, the classifier's included.
+
+        Parameters
+        ----------
+        model : tf_keras.Model
+            Built; plain or wrapped by tfmot. It is not changed.
+        data : tuple (x, y) or (x, y, sample_weight), tf.data.Dataset or iterable of such batches, optional
+            The examples over which the data loss is averaged, if the criterion needs any.
+        loss : str, Keras loss or callable, optional
+            The data loss; the compiled model's by default.
+
+        Returns
+        -------
+        dict of str to ndarray
+            One array of the weight's shape for each path of `tfrecall.weights.prunable`; at least 0.
+
+        Raises
+        ------
+        InputError
+            If the criterion needs data or a loss and there is none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must override scores(model, data, loss).")
+
+
+class Magnitude(Criterion):
+    """Magnitude pruning (MP): score |θ|."""
+
+    def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
+        """Return |θ| by path; data and loss are not used."""
+        return {path: np.abs(theta) for path, theta in _values(model).items()}
+
+
+class Random(Criterion):
+    """Random pruning (RP): uniform noise.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same scores, whatever the weights.
+    """
+
+    def __init__(self, seed: int = 0):
+        self.seed = seed
+
+    def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
+        """Return uniform noise in [0, 1) by path; data and loss are not used."""
+        rng = np.random.default_rng(self.seed)
+        return {path: rng.random(theta.shape, np.float32) for path, theta in _values(model).items()}
+
+
+class Gradient(Criterion):
+    """Gradient pruning (GP), the first-order Taylor score |−θ ⊙ ∇L|.
+
+    L is the whole objective: data loss, weight regularizers, activity regularizers, and (ε/2)‖θ‖² for the weights to which
+    the compiled optimizer applies a decoupled weight decay of ε.
+    """
+
+    needs_data = True
+
+    def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
+        """Return |−θ ⊙ ∇L| by path."""
+        theta = _values(model)
+        data_gradient = _data_gradient(model, data, loss)
+        penalty_gradient = _penalty_gradient(model)
+        epsilon = _optimizer_decay(model)
+        return {
+            path: np.abs(theta[path] * (data_gradient[path] + penalty_gradient[path] + epsilon[path] * theta[path]))
+            for path in theta
+        }
+
+
+class Undecayed(Criterion):
+    """Undecayed pruning (UP): score |−θ ⊙ ∇T|, the effect on the loss with weight decay deducted.
+
+    For decay in the objective, the paper's |−θ ⊙ ∇L + εθ²| equals |−θ ⊙ ∇(data loss)|, which is what is computed: it deducts
+    every weight regularizer exactly (L1, L1L2, orthogonal, custom), where the formula covers L2 alone. Activity regularizers
+    depend on the data and stay in T.
+    """
+
+    needs_data = True
+
+    def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
+        """Return |−θ ⊙ ∇T| by path."""
+        theta = _values(model)
+        gradient = _data_gradient(model, data, loss)
+        return {path: np.abs(theta[path] * gradient[path]) for path in theta}
+
+
+class UndecayedSum(Criterion):
+    """The other reading of undecayed pruning: |−θ ⊙ g + εθ²| with g the gradient of the data loss alone.
+
+    This is what the formula gives in frameworks whose optimizer holds the decay, so that "∇L" lacks εθ. It is another score
+    than `Undecayed`, and exists for comparison with such implementations.
+
+    Parameters
+    ----------
+    weight_decay : float, optional
+        ε. By default each weight's own: the compiled optimizer's weight decay plus that of its L2 regularizer.
+    """
+
+    needs_data = True
+
+    def __init__(self, weight_decay: float | None = None):
+        self.weight_decay = weight_decay
+
+    def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
+        """Return |−θ ⊙ g + εθ²| by path."""
+        theta = _values(model)
+        gradient = _data_gradient(model, data, loss)
+        epsilon = self._epsilon(model)
+        return {path: np.abs(-theta[path] * gradient[path] + epsilon[path] * theta[path] ** 2) for path in theta}
+
+    def _epsilon(self, model) -> dict[str, float]:
+        from tfrecall import regularizers, weights
+
+        if self.weight_decay is not None:
+            return dict.fromkeys(weights.prunable(model), self.weight_decay)
+        optimizer = _optimizer_decay(model)
+        return {
+            path: optimizer[path] + regularizers.decay(weight.regularizer)
+            for path, weight in weights.prunable(model).items()
+        }
+
+
+CRITERIA: dict[str, type[Criterion]] = {
+    "magnitude": Magnitude,
+    "gradient": Gradient,
+    "undecayed": Undecayed,
+    "random": Random,
+    "undecayed-sum": UndecayedSum,
+}
+SHORT = {"mp": "magnitude", "gp": "gradient", "up": "undecayed", "rp": "random"}
+
+
+def canonical(name: str) -> str:
+    """Return the full name of a criterion from its full or short name, such as ``"undecayed"`` from ``"up"``."""
+    full = SHORT.get(name.lower(), name.lower())
+    if full not in CRITERIA:
+        raise unknown("algorithm", name, [*CRITERIA, *SHORT])
+    return full
+
+
+def get(criterion: str | Criterion, seed: int = 0) -> Criterion:
+    """Return the criterion of a name, or the object itself; `seed` goes to `Random`."""
+    if isinstance(criterion, str):
+        cls = CRITERIA[canonical(criterion)]
+        return cls(seed) if cls is Random else cls()
+    if not callable(getattr(criterion, "scores", None)):
+        raise InputError(f"criterion must be a name or an object with a scores method; got {criterion!r}.")
+    return criterion
+
+
+def _values(model) -> dict[str, np.ndarray]:
+    from tfrecall import weights
+
+    return {path: weight.variable.numpy() for path, weight in weights.prunable(model).items()}
+
+
+def _optimizer_decay(model) -> dict[str, float]:
+    """Return the ε of the compiled optimizer's decoupled weight decay, 0 for weights that it excludes, by path."""
+    from tfrecall import weights
+
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed precision wraps it
+    epsilon = float(getattr(optimizer, "weight_decay", None) or 0.0)
+    # Keras has no public question for this; the exclusions live in the method that its own update asks.
+    applies = getattr(optimizer, "_use_weight_decay", lambda variable: True)
+    return {
+        path: epsilon if epsilon and applies(weight.variable) else 0.0
+        for path, weight in weights.prunable(model).items()
+    }
+
+
+def _penalty_gradient(model) -> dict[str, np.ndarray]:
+    """Return the gradient of all weight regularizers, by path."""
+    import tensorflow as tf
+
+    from tfrecall import weights
+
+    found = weights.prunable(model)
+    variables = [weight.variable for weight in found.values()]
+    with tf.GradientTape() as tape:
+        # model.losses mixes these with what the last call left there; Keras keeps them apart in this list alone.
+        penalties = [
+            penalty() for layer in _layers(model) for penalty in layer._callable_losses
+        ]
+        total = tf.add_n([tf.cast(tf.reduce_sum(p), tf.float32) for p in penalties if p is not None] or [tf.zeros([])])
+    gradients = tape.gradient(total, variables, unconnected_gradients="zero")
+    return {path: tf.convert_to_tensor(gradient).numpy() for path, gradient in zip(found, gradients)}
+
+
+def _layers(model) -> list:
+    # Wrappers and cells hold layers of their own, whose regularizers count too: the submodules reach all of them.
+    return [module for module in model.submodules if hasattr(module, "_callable_losses")] + [model]
+
+
+def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
+    """Return the gradient of the mean data loss (activity regularizers included) over all examples, by path."""
+    import tensorflow as tf
+
+    from tfrecall import weights
+
+    if data is None:
+        raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+    found = weights.prunable(model)
+    variables = [weight.variable for weight in found.values()]
+    example_losses = _example_losses(model, loss)
+
+    def batch_gradient(x, y, sample_weight, scale):
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=False)
+            total = tf.reduce_sum(example_losses(y, outputs, sample_weight))
+            examples = tf.nest.flatten(outputs)[0].shape[0]
+            activity = [tf.cast(value, tf.float32) for layer in _layers(model) for value in layer._eager_losses]
+            if activity:  # Keras gives each as the mean over the batch
+                total += tf.add_n(activity) * examples
+            total *= scale
+        gradients = tape.gradient(total, variables, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], examples
+
+    # Gradients of a float16 model underflow unless the loss is scaled up, and overflow if it is by too much.
+    half = any(getattr(layer, "compute_dtype", "") == "float16" for layer in _layers(model))
+    scale = 2.0**15 if half else 1.0
+    while True:
+        sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
+        for x, y, sample_weight in _batches(data):
+            gradients, examples = batch_gradient(x, y, sample_weight, scale)
+            count += examples
+            for total, gradient in zip(sums, gradients):
+                total += gradient
+        if scale <= 1 or all(np.isfinite(total).all() for total in sums):
+            break
+        scale /= 8
+    model._clear_losses()  # the calls above leave their activity losses on the layers
+    if not count:
+        raise InputError("the data for the criterion hold no examples.")
+    return {path: (total / (scale * count)).astype(np.float32) for path, total in zip(found, sums)}
+
+
+def _batches(data) -> Iterable[tuple]:
+    """Yield (x, y, sample_weight or None) batches from arrays or from batches, as tensors."""
+    import tensorflow as tf
+
+    if isinstance(data, tuple):
+        if len(data) not in (2, 3):
+            raise InputError(f"data must be (x, y) or (x, y, sample_weight); got a tuple of {len(data)}.")
+        try:
+            data = tf.data.Dataset.from_tensor_slices(data).batch(BATCH_SIZE)
+        except ValueError as error:
+            raise InputError(f"data must hold as many labels as examples: {str(error).splitlines()[0]}") from error
+    for batch in data:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise InputError("data must yield (x, y) or (x, y, sample_weight) batches.")
+        x, y, *rest = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch))
+        yield x, y, rest[0] if rest else None
+
+
+def _example_losses(model, loss) -> Callable:
+    """Return f(y, outputs, sample_weight) → weighted loss of each example [batch], summed over the model's outputs."""
+    import tensorflow as tf
+    import tf_keras
+
+    compiled = loss is None
+    loss = getattr(model, "loss", None) if compiled else loss
+    if loss is None or (isinstance(loss, list | dict) and not loss):
+        raise InputError("this criterion needs a loss: compile the model with one, or pass loss=.")
+    names = list(getattr(model, "output_names", None) or ["output"])
+    config = (model.get_compile_config() or {}) if compiled and hasattr(model, "get_compile_config") else {}
+    losses = _by_output(loss, names)
+    factors = _by_output(config.get("loss_weights"), names)
+
+    def one(function, y, predicted):
+        function = tf_keras.losses.get(function)
+        if predicted.shape.rank == y.shape.rank + 1 and predicted.shape[-1] == 1:
+            y = y[..., tf.newaxis]
+        if (y.dtype.is_floating and predicted.dtype.is_floating) or (y.dtype.is_integer and predicted.dtype.is_integer):
+            y = tf.cast(y, predicted.dtype)
+        # A Loss called as an object would reduce over the batch, and refuse to under a distribution strategy.
+        call = function.call if isinstance(function, tf_keras.losses.Loss) else function
+        values = tf.cast(call(y, predicted), tf.float32)
+        return tf.reduce_mean(tf.reshape(values, [tf.shape(predicted)[0], -1]), axis=1)
+
+    def example_losses(y, outputs, sample_weight):
+        targets, predictions = _by_output(y, names), _by_output(outputs, names)
+        total = tf.add_n(
+            [
+                one(losses[name], targets[name], predictions[name]) * (1.0 if factors[name] is None else factors[name])
+                for name in names
+                if losses[name] is not None
+            ]
+        )
+        return total if sample_weight is None else total * tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+
+    return example_losses
+
+
+def _by_output(value, names: list[str]) -> dict:
+    """Return {output name: value} from one value for all outputs, a list in their order, or a dictionary."""
+    if isinstance(value, dict):
+        return {name: value.get(name) for name in names}
+    if isinstance(value, list | tuple):
+        return dict(zip(names, value))
+    return dict.fromkeys(names, value)

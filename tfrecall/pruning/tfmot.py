@@ -1,0 +1,329 @@
+"""Holding masks on tf_keras models, inside tfmot's wrappers.
+
+tfmot's own wrapper multiplies weight and mask at every forward pass, and fails under mixed precision, where the two come in
+different types. `MaskedLayer` is that wrapper with its masks held by a constraint on the weight, which Keras's optimizers apply
+after each update: it costs one multiplication a step, and holds in custom training loops, under ``tf.distribute``, and with
+several steps per execution too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_callbacks import UpdatePruningStep
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
+
+from tfrecall import criteria, sparsity, weights
+from tfrecall.errors import InputError
+
+
+@tf_keras.utils.register_keras_serializable(package="tfrecall")
+class Never(PruningSchedule):
+    """tfmot's schedule for a wrapper whose masks are set from outside: it never says "prune"."""
+
+    def __call__(self, step):
+        """Return (False, 0)."""
+        return tf.constant(False), tf.constant(0.0)
+
+    def get_config(self) -> dict:
+        """Return the registered name; there is nothing to configure."""
+        return {"class_name": tf_keras.utils.get_registered_name(type(self)), "config": {}}
+
+
+@tf_keras.utils.register_keras_serializable(package="tfrecall")
+class MaskedLayer(pruning_wrapper.PruneLowMagnitude):
+    """tfmot's wrapper around a layer, its masks set by tfrecall and held by the weights' constraints.
+
+    Parameters
+    ----------
+    layer : tf_keras.layers.Layer
+        A layer that tfmot can prune.
+    """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs, "pruning_schedule": Never()})
+
+    def build(self, input_shape):
+        """Make the masks, and the constraints that hold them."""
+        super().build(input_shape)
+        for weight, mask, _ in self.pruning_vars:
+            _constrain(weight, mask)
+
+    def call(self, inputs, training=None, **kwargs):
+        """Call the layer inside; its weights are masked already."""
+        if "training" in inspect.signature(self.layer.call).parameters:
+            kwargs["training"] = training
+        return self.layer(inputs, **kwargs)  # not .call, as tfmot does: that would lose its activity regularizer and dtype
+
+
+def prepare(model, include_classifier: bool = False):
+    """Return a copy of a model with its prunable layers wrapped and nothing pruned yet.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        Sequential or Functional. It is not changed, and shares nothing with the copy.
+    include_classifier : bool
+        Whether the layers that make the outputs may be pruned.
+
+    Returns
+    -------
+    tf_keras.Model
+        Not compiled.
+
+    Raises
+    ------
+    InputError
+        If the model is subclassed, or has nothing to prune.
+    """
+    _require_graph(model)
+    names = {path.rpartition("/")[0] for path in weights.prunable(model, include_classifier)}
+    sparsity.budget(0.0, 1, len(names))
+    copy = tf_keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    chosen = {id(layer) for path, layer in weights.walk(copy) if path in names}
+    return _clone(copy, lambda layer: MaskedLayer(layer) if id(layer) in chosen else layer)
+
+
+def strip(model):
+    """Return the plain model inside the wrappers, its pruned weights exactly 0.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        A wrapped model; its layers become the plain model's.
+
+    Returns
+    -------
+    tf_keras.Model
+        Not compiled. Neither tfmot nor tfrecall is needed to save or load it.
+    """
+    _require_graph(model)
+    for wrapper in _wrappers(model).values():
+        for weight, mask, _ in wrapper.pruning_vars:
+            weight.assign(weight.numpy() * mask.numpy())
+            for component in _components(weight):
+                if isinstance(component.constraint, _Held):
+                    component._constraint = component.constraint.inner
+
+    def unwrap(layer):
+        if isinstance(layer, pruning_wrapper.PruneLowMagnitude):
+            inner = layer.layer
+            if not hasattr(inner, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
+                inner._batch_input_shape = layer._batch_input_shape  # a Sequential model is built from its first layer's
+            return inner
+        return layer
+
+    return _clone(model, unwrap)
+
+
+def is_prepared(model) -> bool:
+    """Say whether any layer of a model is wrapped."""
+    return bool(_wrappers(model))
+
+
+def masks(model) -> dict[str, np.ndarray]:
+    """Return the masks of a wrapped model by path: arrays of bool, True where the weight is kept."""
+    return {path: mask.numpy() != 0 for path, (_, mask, _) in _pruning_vars(model).items()}
+
+
+def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, float] | None = None) -> None:
+    """Put masks on a wrapped model and zero what they remove.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        Wrapped.
+    new : mapping of str to ndarray of bool
+        Masks by path, True where the weight is kept.
+    thresholds : mapping of str to float, optional
+        The highest score removed from each weight, which ``tfmot.sparsity.keras.PruningSummaries`` shows.
+    """
+    disarm(model)
+    variables = _pruning_vars(model)
+    for path, kept in new.items():
+        weight, mask, threshold = variables[path]
+        mask.assign(kept.astype(mask.dtype.as_numpy_dtype))
+        weight.assign(weight.numpy() * kept)
+        if thresholds is not None:
+            threshold.assign(thresholds[path])
+
+
+def disarm(model) -> None:
+    """Keep tfmot's own magnitude update from overriding masks, in models that tfmot itself wrapped."""
+    changed = False
+    for wrapper in _wrappers(model).values():
+        if not isinstance(wrapper.pruning_schedule, Never):
+            wrapper.pruning_schedule = wrapper.pruning_obj._pruning_schedule = Never()
+            changed = True
+    if changed:
+        model.train_function = None  # a traced one would go on asking the old schedule
+
+
+def prune_to(model, target: float, criterion, data, loss, scope: str) -> None:
+    """Prune a wrapped model to a sparsity of all its parameters; what is pruned stays pruned."""
+    new, thresholds = choose(model, target, masks(model), criterion, data, loss, scope)
+    set_masks(model, new, thresholds)
+
+
+def choose(
+    model, target: float, held: Mapping[str, np.ndarray], criterion, data, loss, scope: str
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Choose which weights a model keeps.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        It is not changed.
+    target : float
+        Sparsity over all trainable parameters, in [0, 1).
+    held : mapping of str to ndarray of bool
+        The weights that may be pruned by path, False where they are already.
+    criterion : Criterion
+    data, loss
+        As `Criterion.scores` takes them.
+    scope : {"global", "layer"}
+
+    Returns
+    -------
+    masks : dict of str to ndarray of bool
+    thresholds : dict of str to float
+        The highest finite score removed from each weight, 0 if there is none.
+    """
+    sizes = sum(mask.size for mask in held.values())
+    removed = sum(int(np.count_nonzero(~mask)) for mask in held.values())
+    k = max(removed, sparsity.budget(target, weights.total_parameters(model), sizes))
+    scores = criterion.scores(model, data, loss=loss)
+    missing = [path for path in held if np.shape(scores.get(path)) != held[path].shape]
+    if missing:
+        raise InputError(f"the criterion must return an array of the weight's shape for every weight; {missing[0]} lacks one.")
+    ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
+    kept = sparsity.select(ranked, k, scope)
+    gone = {path: ranked[path][~kept[path] & np.isfinite(ranked[path])] for path in kept}
+    return kept, {path: float(array.max(initial=0.0)) for path, array in gone.items()}
+
+
+class PruningCallback(UpdatePruningStep):
+    """Hold masks while a model trains, and prune it further when a schedule says so.
+
+    Without arguments it holds the masks that are there. With a criterion and a schedule it prunes a model from
+    `tfrecall.prepare` gradually, by any criterion and scope.
+
+    Parameters
+    ----------
+    criterion : str or Criterion, optional
+        What decides which weights go, such as ``"undecayed"``.
+    schedule : tfmot PruningSchedule, optional
+        When and how much: tfrecall's or any other. Its sparsity is a fraction of all trainable parameters.
+    data : tuple of arrays or tf.data.Dataset, optional
+        What the criterion needs, as in `tfrecall.prune`.
+    loss : str, Keras loss or callable, optional
+        The compiled model's by default.
+    scope : {"global", "layer"}
+    seed : int
+        Of random pruning.
+
+    Raises
+    ------
+    InputError
+        If only one of criterion and schedule is given. At the start of training: if the model is not wrapped.
+
+    Examples
+    --------
+    >>> callback = PruningCallback("undecayed", schedules.Polynomial(0.9, 0, 2000), (x, y))  # doctest: +SKIP
+    >>> tfrecall.prepare(model).fit(x, y, callbacks=[callback])  # doctest: +SKIP
+    """
+
+    def __init__(self, criterion=None, schedule=None, data=None, *, loss=None, scope: str = "global", seed: int = 0):
+        super().__init__()
+        if (criterion is None) != (schedule is None):
+            raise InputError("PruningCallback takes a criterion and a schedule together, or neither.")
+        self.criterion = None if criterion is None else criteria.get(criterion, seed)
+        self.schedule, self.data, self.loss, self.scope = schedule, data, loss, scope
+        if self.criterion is not None and getattr(self.criterion, "needs_data", False) and data is None:
+            raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+
+    def on_train_begin(self, logs=None):
+        """Find the wrappers; see that nothing but this callback changes masks."""
+        super().on_train_begin(logs)
+        if not self.prunable_layers:
+            raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
+        if self.schedule is not None:
+            disarm(self.model)
+            self._done = int(self.model.optimizer.iterations)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Prune if the schedule has an event at the coming step, or had one since the last look."""
+        if self.schedule is None:
+            return
+        coming = int(self.model.optimizer.iterations) + 1
+        due = [target for step in range(self._done + 1, coming + 1) if (target := _target(self.schedule, step)) is not None]
+        self._done = coming
+        if due:
+            prune_to(self.model, due[-1], self.criterion, self.data, self.loss, self.scope)
+
+    def on_train_end(self, logs=None):
+        """Mask the weights once more: an optimizer's moving average may have replaced them."""
+        self.on_epoch_end(None)
+
+
+def _target(schedule, step: int) -> float | None:
+    if hasattr(schedule, "at"):
+        return schedule.at(step)
+    now, target = schedule(tf.constant(step, tf.int64))
+    return float(target) if bool(now) else None
+
+
+class _Held:
+    """A Keras constraint: first the weight's own, if any, then the mask."""
+
+    def __init__(self, mask, inner: Callable | None):
+        self.mask, self.inner = mask, inner
+
+    def __call__(self, weight):
+        constrained = weight if self.inner is None else self.inner(weight)
+        return constrained * tf.cast(self.mask, constrained.dtype)
+
+
+def _constrain(weight, mask) -> None:
+    for component in _components(weight):
+        # A variable takes its constraint at creation only, and the layer inside made this one: there is no public setter.
+        component._constraint = _Held(mask, component.constraint)
+
+
+def _components(weight) -> tuple:
+    """Return the plain variables under a mixed-precision or distributed one."""
+    return getattr(weight, "_values", None) or (getattr(weight, "_variable", weight),)
+
+
+def _wrappers(model) -> dict[str, pruning_wrapper.PruneLowMagnitude]:
+    return {path: layer for path, layer in weights.walk(model) if isinstance(layer, pruning_wrapper.PruneLowMagnitude)}
+
+
+def _pruning_vars(model) -> dict[str, tuple]:
+    held = {id(weight): entry for wrapper in _wrappers(model).values() for entry in wrapper.pruning_vars for weight in entry[:1]}
+    return {
+        path: held[id(weight.variable)] for path, weight in weights.prunable(model).items() if id(weight.variable) in held
+    }
+
+
+def _clone(model, replace: Callable):
+    """Rebuild a model's graph over the layers that `replace` returns, in nested models too."""
+
+    def visit(layer):
+        return _clone(layer, replace) if isinstance(layer, tf_keras.Model) else replace(layer)
+
+    return tf_keras.models.clone_model(model, clone_function=visit)
+
+
+def _require_graph(model) -> None:
+    if not (isinstance(model, tf_keras.Sequential) or getattr(model, "_is_graph_network", False)):
+        raise InputError(
+            f"tfmot can wrap Sequential and Functional models only; got the subclassed {type(model).__name__}. "
+            "Build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
+        )

@@ -1,0 +1,197 @@
+"""The report as a document: one dictionary, and the JSON and Markdown made from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+
+from tfrecall.report.distortion import Distortion
+from tfrecall.report.performance import Performance
+from tfrecall.report.slope import Alpha, describe_alpha, verdict_sentence
+
+_COLUMNS = (
+    "recall_before",
+    "recall_after",
+    "precision_before",
+    "precision_after",
+    "f1_before",
+    "f1_after",
+    "balance_before",
+    "balance_after",
+    "normalized_before",
+    "normalized_after",
+    "intensification",
+)
+
+
+def report(measured: Distortion, *, ratio: dict | None = None, parameters: dict | None = None, layers=(), **context) -> dict:
+    """Return everything that a report says, ready for JSON.
+
+    Parameters
+    ----------
+    measured : Distortion
+    ratio : dict, optional
+        ``requested``, ``compression`` and ``sparsity``; None where no models are known, only predictions.
+    parameters : dict, optional
+        ``total``, ``prunable`` and ``remaining``.
+    layers : sequence of dict
+        ``path``, ``weights``, ``kept`` and ``sparsity`` of each prunable weight.
+    **context
+        What else identifies the report, such as ``model`` and ``dataset``.
+
+    Returns
+    -------
+    dict
+        No value in it is NaN: what does not exist is None, and a class's ``note`` says why.
+    """
+    return {
+        **context,
+        "ratio": ratio or {"requested": None, "compression": None, "sparsity": None},
+        "parameters": parameters or {"total": None, "prunable": None, "remaining": None},
+        "layers": list(layers),
+        "before": {"accuracy": measured.accuracy_before},
+        "after": {"accuracy": measured.accuracy_after},
+        "one_shot": asdict(measured.one_shot) if measured.one_shot else {"accuracy": None, "stability": None},
+        "classes": [_class_row(measured, index) for index in range(len(measured.class_names))],
+        "alpha": asdict(measured.alpha),
+    }
+
+
+def evaluation(measured: Performance, **context) -> dict:
+    """Return what is to be said of one model, ready for JSON."""
+    rows = []
+    for index, name in enumerate(measured.class_names):
+        values = {key: float(getattr(measured, key)[index]) for key in ("recall", "precision", "f1")}
+        rows.append(
+            {
+                "class": name,
+                "support": int(measured.support[index]),
+                **{key: None if math.isnan(value) else value for key, value in values.items()},
+                "note": None if measured.support[index] else NO_IMAGES,
+            }
+        )
+    return {**context, "accuracy": measured.accuracy, "classes": rows}
+
+
+def evaluation_to_markdown(document: dict) -> str:
+    """Return an evaluation as Markdown."""
+    lines = [f"# {document['model']} on {document['dataset']}", "", f"- accuracy {document['accuracy']:.4f}", ""]
+    return "\n".join(lines + _markdown_table(EVALUATION_HEADER, evaluation_rows(document))) + "\n"
+
+
+def evaluation_rows(document: dict) -> list[tuple[str, ...]]:
+    """Return the lines of an evaluation's table, under `EVALUATION_HEADER`, the lowest recall first."""
+    rows = sorted(document["classes"], key=lambda row: math.inf if row["recall"] is None else row["recall"])
+    return [
+        (
+            row["class"],
+            str(row["support"]),
+            NO_IMAGES if row["recall"] is None else f"{row['recall']:.3f}",
+            "never predicted" if row["precision"] is None else f"{row['precision']:.3f}",
+            "" if row["f1"] is None else f"{row['f1']:.3f}",
+        )
+        for row in rows
+    ]
+
+
+def worst_first(document: dict) -> list[dict]:
+    """Return a report's classes, the largest loss of recall first, classes without test images last."""
+    return sorted(document["classes"], key=lambda row: math.inf if row["note"] == NO_IMAGES else _change(row))
+
+
+def alpha_of(document: dict) -> Alpha:
+    """Return a report's slope as the dataclass."""
+    return Alpha(**document["alpha"])
+
+
+def to_json(document: dict) -> str:
+    """Return a report as JSON, the same bytes for the same report."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_markdown(document: dict) -> str:
+    """Return a report as Markdown, the worst-hit classes first."""
+    alpha = alpha_of(document)
+    lines = ["# What pruning did to recall", "", verdict_sentence(alpha), ""]
+    lines += [f"- {line}" for line in summary(document)]
+    lines += [f"- {line}" for line in describe_alpha(alpha)[:-1]]
+    lines += ["", "## Recall by class", ""]
+    lines += _markdown_table(CLASS_HEADER, [class_cells(row) for row in worst_first(document)])
+    if document["layers"]:
+        lines += ["", "## What was pruned", ""]
+        lines += _markdown_table(LAYER_HEADER, [layer_cells(row) for row in document["layers"]])
+    return "\n".join(lines) + "\n"
+
+
+NO_IMAGES = "no test images"
+NO_BALANCE = "balance before is 0"
+
+CLASS_HEADER = ("class", "images", "recall", "→ after", "change", "balance", "→ after", "I")
+EVALUATION_HEADER = ("class", "images", "recall", "precision", "F1")
+LAYER_HEADER = ("weight", "weights", "kept", "sparsity")
+
+
+def class_cells(row: dict) -> tuple[str, ...]:
+    """Return the cells of a class's line in a table, under `CLASS_HEADER`; words where there is no number."""
+    if row["note"] == NO_IMAGES:
+        return (row["class"], "0", NO_IMAGES, *[""] * 5)
+    return (
+        row["class"],
+        str(row["support"]),
+        f"{row['recall_before']:.3f}",
+        f"{row['recall_after']:.3f}",
+        f"{_change(row):+.3f}",
+        _signed(row["balance_before"]),
+        _signed(row["balance_after"]),
+        "B=0" if row["intensification"] is None else f"{row['intensification']:.2f}",
+    )
+
+
+def layer_cells(row: dict) -> tuple[str, ...]:
+    """Return the cells of a weight's line in a table, under `LAYER_HEADER`."""
+    left = "nothing left" if row["kept"] == 0 else f"{row['sparsity']:.1%}"
+    return row["path"], f"{row['weights']:,}", f"{row['kept']:,}", left
+
+
+def summary(document: dict) -> list[str]:
+    """Return what was done and what it cost, in a few lines."""
+    lines = []
+    ratio, parameters, one_shot = document["ratio"], document["parameters"], document["one_shot"]
+    if ratio["compression"] is not None:
+        lines.append(
+            f"{parameters['remaining']:,} of {parameters['total']:,} parameters remain: "
+            f"compression {ratio['compression']:.4g}, sparsity {ratio['sparsity']:.1%}"
+        )
+    accuracy = f"accuracy {document['before']['accuracy']:.4f} before, {document['after']['accuracy']:.4f} after"
+    if one_shot["accuracy"] is not None:
+        accuracy += f"; {one_shot['accuracy']:.4f} right after pruning"
+        if one_shot["stability"] is not None:
+            accuracy += f" (stability {one_shot['stability']:.3f})"
+    return [*lines, accuracy]
+
+
+def _class_row(measured: Distortion, index: int) -> dict:
+    values = {name: float(getattr(measured, name)[index]) for name in _COLUMNS}
+    support = int(measured.support[index])
+    missing = math.isnan(values["intensification"])
+    return {
+        "class": measured.class_names[index],
+        "support": support,
+        **{name: None if math.isnan(value) else value for name, value in values.items()},
+        "note": NO_IMAGES if not support else NO_BALANCE if missing else None,
+    }
+
+
+def _change(row: dict) -> float:
+    return row["recall_after"] - row["recall_before"]
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.3f}"
+
+
+def _markdown_table(header, rows) -> list[str]:
+    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (header, rule, *escaped)]

@@ -1,0 +1,165 @@
+"""How well one model tells each class: accuracy, recall, precision, F1, support."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfrecall.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """One model on one test set; every array is indexed by class and holds NaN where there is no value.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+    support : ndarray of int
+        Test images of each class.
+    accuracy : float
+        In [0, 1].
+    recall : ndarray of float
+        In [0, 1]; NaN without test images.
+    precision : ndarray of float
+        In [0, 1]; NaN where the class is never predicted.
+    f1 : ndarray of float
+        2·right / (test images + predictions), in [0, 1]; NaN where there is neither.
+    """
+
+    class_names: tuple[str, ...]
+    support: np.ndarray
+    accuracy: float
+    recall: np.ndarray
+    precision: np.ndarray
+    f1: np.ndarray
+
+
+def performance(y_true, predictions, class_names: Sequence[str] | None = None) -> Performance:
+    """Measure one model's predictions.
+
+    Parameters
+    ----------
+    y_true : array_like of int, shape (images,)
+        Labels, 0 to classes − 1.
+    predictions : array_like, shape (images,) or (images, classes)
+        Predicted classes, or probabilities or logits.
+    class_names : sequence of str, optional
+        One name a class; ``"0"``, ``"1"``, … by default.
+
+    Returns
+    -------
+    Performance
+
+    Raises
+    ------
+    InputError
+        If lengths differ, or a label is not among the classes.
+    """
+    names, labels, predicted = validated(y_true, {"predictions": predictions}, class_names)
+    return measured(names, labels, predicted["predictions"])
+
+
+def measured(names: tuple[str, ...], labels: np.ndarray, predicted: np.ndarray) -> Performance:
+    """Measure predicted classes that `validated` returned."""
+    confusion = np.bincount(labels * len(names) + predicted, minlength=len(names) ** 2).reshape(len(names), -1)
+    right, support, predictions = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return Performance(
+        class_names=names,
+        support=support,
+        accuracy=float(right.sum() / labels.size),
+        recall=divide(right, support),
+        precision=divide(right, predictions),
+        f1=divide(2 * right, support + predictions),
+    )
+
+
+def classes_of(predictions) -> np.ndarray:
+    """Return predicted classes: the argmax of probabilities or logits, or the classes as they are."""
+    array = np.asarray(predictions)
+    return array.argmax(axis=1) if _has_columns(array) else array.reshape(-1)
+
+
+def divide(numerator, denominator) -> np.ndarray:
+    """Divide elementwise, NaN where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), np.asarray(denominator, float))
+    # A balance is a difference of two rounded quotients: what is 0 on paper may be 1e-17 here.
+    nonzero = np.abs(denominator) > 1e-12
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=nonzero)
+
+
+def validated(
+    y_true, given: Mapping, class_names: Sequence[str] | None
+) -> tuple[tuple[str, ...], np.ndarray, dict[str, np.ndarray]]:
+    """Return the class names, the labels, and each model's predicted classes, or raise InputError."""
+    labels = _labels(y_true)
+    predictions = {name: _predictions(name, array, labels.size) for name, array in given.items()}
+    vectors = {"y_true": labels, **{name: classes_of(array) for name, array in predictions.items()}}
+    for name, vector in vectors.items():
+        _require_whole_numbers(name, vector)
+    columns = {array.shape[1] for array in predictions.values() if _has_columns(array)}
+    count = _class_count(vectors, columns, class_names)
+    for name, vector in vectors.items():
+        _require_classes(name, vector, count)
+    if columns and columns != {count}:
+        raise InputError(f"expected {count} columns of probabilities, one a class; got {columns.pop()}.")
+    labels, *predicted = (vector.astype(np.int64) for vector in vectors.values())
+    return tuple(map(str, range(count) if class_names is None else class_names)), labels, dict(zip(given, predicted))
+
+
+def _labels(y_true) -> np.ndarray:
+    labels = _array("y_true", y_true)
+    labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.ndim != 1 or not labels.size:
+        raise InputError(f"y_true must be a non-empty vector of class labels; got an array of shape {labels.shape}.")
+    return labels
+
+
+def _predictions(name: str, predictions, images: int) -> np.ndarray:
+    array = _array(name, predictions)
+    if array.ndim == 0 or len(array) != images:
+        raise InputError(f"'{name}' must have one prediction for each of the {images} labels; got shape {array.shape}.")
+    if array.ndim > 2 or not array.size:
+        raise InputError(f"'{name}' must be classes (images,) or probabilities (images, classes); got shape {array.shape}.")
+    if _has_columns(array) and not _is_finite(array):
+        raise InputError(f"'{name}' holds NaN, infinite values or no numbers: give finite probabilities, or classes.")
+    return array
+
+
+def _class_count(vectors: dict[str, np.ndarray], columns: set[int], class_names) -> int:
+    if len(columns) > 1:
+        raise InputError(f"the models' probabilities must have the same number of classes; got {sorted(columns)}.")
+    if class_names is not None:
+        return len(class_names)
+    return max(1, *(int(vector.max()) + 1 for vector in vectors.values()), *columns)
+
+
+def _require_whole_numbers(name: str, vector: np.ndarray) -> None:
+    if vector.dtype.kind not in "iuf":
+        raise InputError(f"'{name}' must hold whole numbers, 0 to classes − 1; got {vector.dtype} such as {vector[0]!s}.")
+    wrong = ~np.isfinite(vector) | (vector != np.floor(vector))
+    if wrong.any():
+        raise InputError(f"'{name}' must hold whole numbers, 0 to classes − 1; got {vector[wrong][0]:g}.")
+
+
+def _require_classes(name: str, vector: np.ndarray, count: int) -> None:
+    worst = vector.min() if vector.min() < 0 else vector.max()
+    if not 0 <= worst < count:
+        raise InputError(f"'{name}' must lie in 0 to {count - 1} for {count} classes; got {worst:g}.")
+
+
+def _array(name: str, value) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"'{name}' cannot be read as an array: its rows must be of one length.") from error
+
+
+def _has_columns(array: np.ndarray) -> bool:
+    return array.ndim == 2 and array.shape[1] > 1
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuf" and bool(np.isfinite(array).all())

@@ -1,0 +1,187 @@
+"""The slope α of two models' recall balances, with what a finite test set lets one say about it.
+
+α = Σ B̄ᶜ B̄ᶜₜ / Σ (B̄ᶜ)², over the classes that have test images (Good et al., NeurIPS 2022, section 3). A finite test set makes
+B̄ᶜ noisy, and least squares on a noisy regressor is biased toward 0 (attenuation), so that α < 1 can be noise alone. The corrected
+slope deducts that noise, and a verdict is given on it alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from tfrecall.report.performance import divide
+
+VERDICTS = ("intensified", "de-intensified", "inconclusive", "not identifiable")
+
+_BLOCK = 2_000_000  # cells (resample × class) drawn at once: some 100 MB of temporaries
+
+
+@dataclass(frozen=True)
+class Alpha:
+    """The slope α with its uncertainty over test images.
+
+    Attributes
+    ----------
+    value : float or None
+        The paper's α. None where it has no value: all recalls equal to the accuracy, or an accuracy of 0.
+    low, high : float or None
+        Bootstrap interval around `value`. None where `value` is None or the interval has no end on that side.
+    level : float
+        Confidence level of both intervals, in (0, 1).
+    corrected : float or None
+        α with the noise of the test set deducted: (Σ B̄ᶜB̄ᶜₜ − Σ κ̂ᶜ) / (Σ (B̄ᶜ)² − Σ σ̂²ᶜ), where σ̂²ᶜ = Var(B̄ᶜ) and
+        κ̂ᶜ = Cov(B̄ᶜ, B̄ᶜₜ) over resampled test images. None where the slope is not identifiable.
+    corrected_low, corrected_high : float or None
+        Bootstrap interval around `corrected`.
+    verdict : str
+        ``"intensified"`` or ``"de-intensified"`` if the corrected interval lies above or below 1, ``"inconclusive"`` if
+        it holds 1, and ``"not identifiable"`` if Σ (B̄ᶜ)² is not clearly more than what noise alone would make it: the
+        recalls before pruning differ too little, for this many test images, for a slope on them to mean anything.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    level: float
+    corrected: float | None
+    corrected_low: float | None
+    corrected_high: float | None
+    verdict: str
+
+
+def outcomes(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int) -> np.ndarray:
+    """Count each class's images by what became of them.
+
+    Parameters
+    ----------
+    labels, before, after : ndarray of int, shape (images,)
+        True and predicted classes.
+    classes : int
+        Number of classes.
+
+    Returns
+    -------
+    ndarray of int, shape (classes, 4)
+        ``counts[class, outcome]``: right both times, right only before, right only after, wrong both times.
+    """
+    outcome = 2 * (before != labels) + (after != labels)
+    return np.bincount(labels * 4 + outcome, minlength=classes * 4).reshape(classes, 4)
+
+
+def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Alpha:
+    """Estimate α, corrected α and their intervals from each class's outcomes.
+
+    With ``*`` for a resample, numerator N = Σ B̄ᶜB̄ᶜₜ, denominator D = Σ (B̄ᶜ)², K = Σ κ̂ᶜ and S = Σ σ̂²ᶜ:
+
+    - α = N / D and α_corrected = (N − K) / (D − S);
+    - a resample adds the noise of the test set once more, so that (N* − K) / (D* − S) scatters around α and
+      (N* − 2K) / (D* − 2S) around α_corrected; the intervals are the percentiles of these;
+    - the slope counts as identifiable if D − S > z · sd(D*), z being the normal quantile of `level`, two-sided.
+
+    Parameters
+    ----------
+    counts : ndarray of int, shape (classes, 4)
+        As `outcomes` returns them. Classes without images take no part.
+    level, resamples, seed
+        As in `distortion`.
+
+    Returns
+    -------
+    Alpha
+    """
+    counts = counts[counts.sum(axis=1) > 0]
+    before, after = _normalized_balances(counts[None])
+    nothing = (None, None, level, None, None, None, "not identifiable")
+    numerator, denominator = _terms(before, after)
+    if not (np.isfinite(numerator).all() and denominator[0] > 1e-24):
+        return Alpha(None, *nothing)
+    value = float(numerator[0] / denominator[0])
+    drawn_before, drawn_after = _bootstrap(counts, resamples, seed)
+    valid = np.isfinite(drawn_before).all(axis=1) & np.isfinite(drawn_after).all(axis=1)
+    if valid.sum() < 0.95 * resamples:  # an accuracy so near 0 that resamples reach it
+        return Alpha(value, *nothing)
+    drawn_before, drawn_after = drawn_before[valid], drawn_after[valid]
+    centred = drawn_before - drawn_before.mean(axis=0)
+    noise = float((centred**2).mean(axis=0).sum())
+    shared = float((centred * (drawn_after - drawn_after.mean(axis=0))).mean(axis=0).sum())
+    numerators, denominators = _terms(drawn_before, drawn_after)
+    low, high = _interval(numerators - shared, denominators - noise, level)
+    signal = denominator[0] - noise
+    if not signal > NormalDist().inv_cdf((1 + level) / 2) * denominators.std():
+        return Alpha(value, low, high, *nothing[2:])
+    corrected = float((numerator[0] - shared) / signal)
+    corrected_low, corrected_high = _interval(numerators - 2 * shared, denominators - 2 * noise, level)
+    if corrected_low is not None and corrected_low > 1:
+        verdict = "intensified"
+    elif corrected_high is not None and corrected_high < 1:
+        verdict = "de-intensified"
+    else:
+        verdict = "inconclusive"
+    return Alpha(value, low, high, level, corrected, corrected_low, corrected_high, verdict)
+
+
+def describe_alpha(alpha: Alpha) -> list[str]:
+    """Say in one to three lines what the slope is and what follows from it."""
+    if alpha.verdict == "not identifiable":
+        return [
+            "slope α: not identifiable from this test set",
+            verdict_sentence(alpha),
+        ]
+    return [
+        f"slope α {alpha.value:.3f}  {alpha.level:.0%} interval {_range(alpha.low, alpha.high)}",
+        f"corrected for test-set noise {alpha.corrected:.3f}  {_range(alpha.corrected_low, alpha.corrected_high)}",
+        verdict_sentence(alpha),
+    ]
+
+
+def verdict_sentence(alpha: Alpha) -> str:
+    """Say the verdict in one sentence that needs no knowledge of the symbols."""
+    return {
+        "intensified": "Intensified: pruning pushed recalls further from the accuracy, the weak classes down.",
+        "de-intensified": "De-intensified: pruning drew recalls closer to the accuracy.",
+        "inconclusive": "Inconclusive: this test set cannot tell intensification from its opposite.",
+        "not identifiable": "Not identifiable: before pruning, recalls differ no more than chance would make them.",
+    }[alpha.verdict]
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"[{'−∞' if low is None else format(low, '.3f')}, {'∞' if high is None else format(high, '.3f')}]"
+
+
+def _normalized_balances(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return B̄ before and after, each [resample, class], from counts[resample, class, outcome]."""
+    support = counts.sum(axis=2)
+    images = support.sum(axis=1, keepdims=True)
+    balances = []
+    for right in (counts[:, :, 0] + counts[:, :, 1], counts[:, :, 0] + counts[:, :, 2]):
+        accuracy = right.sum(axis=1, keepdims=True) / images
+        balances.append(divide(right / support - accuracy, accuracy))
+    return balances[0], balances[1]
+
+
+def _terms(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return (before * after).sum(axis=1), (before**2).sum(axis=1)
+
+
+def _bootstrap(counts: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    images = counts.sum(axis=1)
+    shares = counts / images[:, None]
+    step = max(1, _BLOCK // len(counts))
+    blocks = [
+        _normalized_balances(rng.multinomial(images, shares, size=(min(step, resamples - start), len(counts))))
+        for start in range(0, resamples, step)
+    ]
+    return np.concatenate([before for before, _ in blocks]), np.concatenate([after for _, after in blocks])
+
+
+def _interval(numerators: np.ndarray, denominators: np.ndarray, level: float) -> tuple[float | None, float | None]:
+    # Where a resample leaves no signal (denominator ≤ 0) its slope may be anything of the numerator's sign: unbounded.
+    unbounded = np.where(numerators == 0, 0.0, np.copysign(np.inf, numerators))
+    slopes = np.divide(numerators, denominators, out=unbounded, where=denominators > 0)
+    low, high = np.quantile(slopes, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return tuple(float(end) if math.isfinite(end) else None for end in (low, high))
