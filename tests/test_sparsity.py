@@ -41,6 +41,7 @@ def test_fraction_and_compression_are_one_ratio(fraction, times, total):
     assert compression(sparsity(times)) == pytest.approx(times, rel=1e-12)
 
 
+@settings(deadline=None)
 @given(t=compressions(), total=st.integers(1, 10**9))
 def test_budget_is_exact_in_both_notations(t, total):
     s = 1 - 1 / t
@@ -49,12 +50,26 @@ def test_budget_is_exact_in_both_notations(t, total):
     assert budget(sparsity(float(s)), total, total) == exact
 
 
+@settings(deadline=None)
+@given(m=st.integers(1, 5000), q=st.integers(0, 4999), odd=st.integers(0, 1000))
+def test_a_half_is_a_half_whatever_floats_make_of_the_ratio(m, q, odd):
+    q, odd = 2 * q + 1, 2 * odd + 1
+    assume(q < 2 * m)
+    t, total = Fraction(2 * m, q), m * odd
+    exact = rounded((1 - 1 / t) * total)
+    assert exact - (1 - 1 / t) * total == Fraction(1, 2)
+    assert budget(sparsity(float(t)), total, total) == exact
+    assert budget(sparsity(float(1 - 1 / t)), total, total) == exact
+
+
+@settings(deadline=None)
 @given(t=compressions())
 def test_sparsity_is_one_minus_one_over_t(t):
     assert sparsity(float(t)) == pytest.approx(float(1 - 1 / t), rel=1e-9)
     assert compression(sparsity(float(t))) == pytest.approx(float(t), rel=1e-9)
 
 
+@settings(deadline=None)
 @given(ratio=st.floats(1e-300, 1e300).filter(lambda ratio: ratio != 1))
 def test_every_positive_ratio_but_1_removes_something_and_leaves_something(ratio):
     assert 0 < sparsity(ratio) < 1
@@ -90,11 +105,7 @@ def test_budget_is_a_share_of_all_parameters_not_of_the_prunable_ones():
     assert budget(0.5, total=1000, prunable=600) == 500
 
 
-def test_nothing_to_prune_is_an_error():
-    with pytest.raises(InputError, match="nothing to prune"):
-        budget(0.5, 100, 0)
-
-
+@settings(deadline=None)
 @given(data=st.data(), total=st.integers(3, 10**9))
 def test_an_infeasible_ratio_names_the_largest_feasible_one(data, total):
     prunable = data.draw(st.integers(1, total - 2))
@@ -237,7 +248,8 @@ ORDERS = {
 def test_select_is_exact_on_large_arrays_in_adversarial_orders(order, dtype):
     scores = ORDERS[order](np.random.default_rng(0)).astype(dtype)
     ranking = np.argsort(scores, kind="stable")
-    for k in (1, LARGE // 10 - 7, LARGE // 2, LARGE - LARGE // 10, LARGE - 1):
+    edges = {np.count_nonzero(scores < 0), np.count_nonzero(scores <= 0)}  # of the bracket, where spikes of 0 are all it saw
+    for k in {1, LARGE // 10 - 7, LARGE // 2, LARGE - LARGE // 10, LARGE - 1} | edges:
         expected = np.ones(LARGE, bool)
         expected[ranking[:k]] = False
         np.testing.assert_array_equal(select({"w": scores}, k)["w"], expected)
@@ -278,6 +290,7 @@ def test_an_unknown_scope_is_refused():
         select({"w": np.ones(3)}, 1, "layers")
 
 
+@settings(deadline=None)
 @given(data=st.data(), sizes=st.lists(st.integers(0, 10**8), min_size=1, max_size=12))
 def test_apportion_goes_by_largest_remainder(data, sizes):
     total = sum(sizes)

@@ -87,13 +87,8 @@ def budget(sparsity: float, total: int, prunable: int) -> int:
     Raises
     ------
     InputError
-        If nothing is prunable, or more would have to go than may; the message names the largest feasible ratio.
+        If more would have to go than may; the message names the largest feasible ratio.
     """
-    if prunable <= 0:
-        raise InputError(
-            "the model has nothing to prune: no trainable kernel of a layer that can be pruned outside the classifier "
-            "(include_classifier, or --prune-classifier, adds the classifier's)."
-        )
     removed = math.floor(_exact(sparsity) * total + Fraction(1, 2))
     if removed > prunable:
         down = Context(prec=4, rounding=ROUND_DOWN)  # what is named must itself be feasible
@@ -157,8 +152,8 @@ def select(scores: Mapping[str, np.ndarray], k: int, scope: str = "global") -> d
 def smallest(arrays: Sequence[np.ndarray], k: int) -> list[np.ndarray]:
     """Mark the k smallest values of several flat arrays, ties by position, without sorting them.
 
-    A sample brackets the k-th smallest value; one pass counts what lies below the bracket and collects what lies in it;
-    only that little is partitioned. A bracket that misses (possible, never wrong) is widened to everything.
+    A sample brackets the k-th smallest value; one pass counts what lies below the bracket and collects what lies inside;
+    only that little is partitioned. A bracket that misses is moved to the side where the value must be.
 
     Parameters
     ----------
@@ -175,13 +170,18 @@ def smallest(arrays: Sequence[np.ndarray], k: int) -> list[np.ndarray]:
     total = sum(array.size for array in arrays)
     if k == 0 or k == total:
         return [np.full(array.size, k == total and total > 0) for array in arrays]
-    for low, high in (_bracket(arrays, k, total), (-np.inf, np.inf)):
-        below, inside = _count(arrays, low, high)
-        if below < k <= below + inside.size:
+    low, high = _bracket(arrays, k, total)
+    while True:
+        below, at_low, inside = _count(arrays, low, high)
+        if k <= below:
+            low, high = -np.inf, low
+        elif k > below + at_low + inside.size:
+            low, high = high, np.inf
+        else:
             break
-    rank = k - below - 1
-    threshold = np.partition(inside, rank)[rank]
-    ties = k - below - int(np.count_nonzero(inside < threshold))
+    rank = k - below - at_low - 1  # among those inside
+    threshold = low if rank < 0 else np.partition(inside, rank)[rank]
+    ties = k - below if rank < 0 else rank + 1 - int(np.count_nonzero(inside < threshold))
     marks = []
     for array in arrays:
         mark = np.empty(array.size, bool)
@@ -189,9 +189,11 @@ def smallest(arrays: Sequence[np.ndarray], k: int) -> list[np.ndarray]:
             block = array[start : start + _BLOCK]
             np.less(block, threshold, out=mark[start : start + _BLOCK])
             if ties:
-                positions = np.flatnonzero(block == threshold)[:ties]
-                mark[start + positions] = True
-                ties -= positions.size
+                equal = block == threshold
+                if np.count_nonzero(equal) > ties:
+                    equal[np.flatnonzero(equal)[ties:]] = False
+                mark[start : start + _BLOCK] |= equal
+                ties -= np.count_nonzero(equal)
         marks.append(mark)
     return marks
 
@@ -227,12 +229,14 @@ def _bracket(arrays: Sequence[np.ndarray], k: int, total: int) -> tuple[float, f
     )
 
 
-def _count(arrays: Sequence[np.ndarray], low: float, high: float) -> tuple[int, np.ndarray]:
-    below, inside = 0, []
+def _count(arrays: Sequence[np.ndarray], low: float, high: float) -> tuple[int, int, np.ndarray]:
+    """Count what is below and what is equal to `low`, and collect what lies strictly between `low` and `high`."""
+    below, up_to_low, inside = 0, 0, []
     for array in arrays:
         for start in range(0, array.size, _BLOCK):
             block = array[start : start + _BLOCK]
-            under = block < low
-            below += int(np.count_nonzero(under))
-            inside.append(block[(block <= high) & ~under])
-    return below, np.concatenate(inside)
+            below += int(np.count_nonzero(block < low))
+            over = block > low
+            up_to_low += block.size - int(np.count_nonzero(over))
+            inside.append(block[over & (block < high)])
+    return below, up_to_low - below, np.concatenate(inside)

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from tfrecall import datasets
 from tfrecall.errors import InputError, TrainingError, unknown
 
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "step")
@@ -80,9 +81,10 @@ _PAPER_RESNET = Recipe(
 )
 # Small batches and gentle steps, so that a thousand digits are enough to learn from in a minute on two cores.
 _DEFAULT = Recipe(schedule="cosine", batch_size=64, weight_decay=5e-4, score_examples=512)
-_DEFAULT_VGG = dataclasses.replace(_DEFAULT, epochs=15, fine_tune_epochs=8)
+_DEFAULT_DEEP = dataclasses.replace(_DEFAULT, epochs=15, fine_tune_epochs=8)
 
-RECIPES = ("default", "paper")
+#: by name, for small models such as LeNet-5 (and for files), and for deep ones
+RECIPES = {"default": (_DEFAULT, _DEFAULT_DEEP), "paper": (_PAPER_LENET, _PAPER_RESNET)}
 
 
 def recipe(name: str, model: str = "", **overrides) -> Recipe:
@@ -107,11 +109,7 @@ def recipe(name: str, model: str = "", **overrides) -> Recipe:
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    deep = model.startswith(("resnet", "vgg"))
-    if name == "paper":
-        chosen = _PAPER_RESNET if deep else _PAPER_LENET
-    else:
-        chosen = _DEFAULT_VGG if deep else _DEFAULT
+    chosen = RECIPES[name][model.startswith(("resnet", "vgg"))]
     return dataclasses.replace(chosen, **{key: value for key, value in overrides.items() if value is not None})
 
 
@@ -220,13 +218,14 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
     TrainingError
         If the loss is no longer finite.
     """
-    history = model.fit(
-        train.batches(chosen.batch_size, shuffle_seed=seed),
-        validation_data=validation.batches(chosen.batch_size),
-        epochs=epochs,
-        verbose=int(progress == "bar"),
-        callbacks=[*callbacks, *_guards(), *([_epoch_lines()] if progress == "lines" else [])],
-    )
+    with datasets.reading():
+        history = model.fit(
+            train.batches(chosen.batch_size, shuffle_seed=seed),
+            validation_data=validation.batches(chosen.batch_size),
+            epochs=epochs,
+            verbose=int(progress == "bar"),
+            callbacks=[*callbacks, *_guards(), *([_epoch_lines()] if progress == "lines" else [])],
+        )
     return history.history
 
 
@@ -237,7 +236,8 @@ def predict(model, split, batch_size: int = 256):
 
     from tfrecall.report.export import gives_probabilities
 
-    outputs = model.predict(split.batches(batch_size).map(lambda images, labels: images), verbose=0)
+    with datasets.reading():
+        outputs = model.predict(split.batches(batch_size).map(lambda images, labels: images), verbose=0)
     return np.asarray(outputs if gives_probabilities(model) else tf.nn.softmax(outputs), np.float32)
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from tfrecall.errors import InputError
-from tfrecall.report.distortion import VERDICTS, Alpha, distortion, outcomes, slope
+from tfrecall.report.distortion import distortion
+from tfrecall.report.slope import VERDICTS, Alpha, outcomes, slope
 
 
 def images(counts):

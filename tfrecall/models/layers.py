@@ -40,7 +40,9 @@ def conv_norm(keras, tensor, filters: int, *, strides: int = 1, bias: bool, weig
         **decay(keras, weight_decay, *weights),
     )(tensor)
     # A momentum of 0.9 (Keras: 0.99) lets the statistics settle within the few hundred steps of a short training.
-    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm", **decay(keras, weight_decay, "gamma", "beta"))(tensor)
+    return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm", **decay(keras, weight_decay, "gamma", "beta"))(
+        tensor
+    )
 
 
 def classifier(keras, tensor, classes: int, weight_decay: float):

@@ -46,7 +46,7 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
             reason = next(_suspicions(config), None)
             if reason:
                 raise InputError(
-                    f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust where it comes from."
+                    f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust its source."
                 )
     import tf_keras
     from tensorflow_model_optimization.sparsity.keras import prune_scope
@@ -102,8 +102,10 @@ def _saved_model_configs(path: Path) -> list:
         raise InputError(f"{path} is no SavedModel folder: it has no saved_model.pb.")
     metadata = path / "keras_metadata.pb"
     if not metadata.is_file():
-        raise InputError(f"{path} is a SavedModel for serving, not one of Keras: give the .keras file that it was exported from.")
-    from tf_keras.src.protobuf import saved_metadata_pb2
+        raise InputError(
+            f"{path} is a SavedModel for serving, not one of Keras: give the .keras file that it was exported from."
+        )
+    from tf_keras.protobuf import saved_metadata_pb2
 
     return [json.loads(node.metadata) for node in saved_metadata_pb2.SavedMetadata.FromString(metadata.read_bytes()).nodes]
 
@@ -122,13 +124,17 @@ def _suspicions(config) -> Iterator[str]:
     if name in ("TFOpLambda", "SlicingOpLambda") and isinstance(function, str) and _untrusted_op(function):
         yield f"it calls {function}"
     module = config.get("module")
-    if isinstance(module, str) and name is not None and module.split(".")[0] not in _TRUSTED:
-        yield f"it names {name} of the module {module}"
-    if name == "function" and isinstance(module, str):
-        if set(module.split(".")) & {"utils", "saving"} or (module == "builtins" and hasattr(builtins, str(inner))):
-            yield f"it names the function {inner} of {module}"
+    if isinstance(module, str) and name is not None:
+        named = inner if name == "function" else name
+        if module.split(".")[0] not in _TRUSTED or (name == "function" and _untrusted_function(module, str(inner))):
+            yield f"it names {named} of the module {module}"
     for part in config.values():
         yield from _suspicions(part)
+
+
+def _untrusted_function(module: str, function: str) -> bool:
+    # Keras writes "builtins" for its own activations and the like; its utilities download, unpack and unmarshal.
+    return bool(set(module.split(".")) & {"utils", "saving"}) or (module == "builtins" and hasattr(builtins, function))
 
 
 def _untrusted_op(function: str) -> bool:

@@ -39,7 +39,7 @@ class Distortion:
     """What happened to each class between two models on one test set.
 
     Every array is indexed by class, ``recall_before[class]``, and holds NaN where there is no value: a recall without
-    test images, a precision without predictions, an intensification ratio over B̄ᶜ = 0. `rows` and ``print`` say so in
+    test images, a precision without predictions, an intensification ratio over B̄ᶜ = 0. Printing it says so in
     words.
 
     Attributes

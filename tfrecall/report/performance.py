@@ -64,8 +64,9 @@ def performance(y_true, predictions, class_names: Sequence[str] | None = None) -
 
 def measured(names: tuple[str, ...], labels: np.ndarray, predicted: np.ndarray) -> Performance:
     """Measure predicted classes that `validated` returned."""
-    confusion = np.bincount(labels * len(names) + predicted, minlength=len(names) ** 2).reshape(len(names), -1)
-    right, support, predictions = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    support, predictions, right = (
+        np.bincount(classes, minlength=len(names)) for classes in (labels, predicted, labels[labels == predicted])
+    )
     return Performance(
         class_names=names,
         support=support,

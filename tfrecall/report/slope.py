@@ -1,8 +1,8 @@
 """The slope α of two models' recall balances, with what a finite test set lets one say about it.
 
-α = Σ B̄ᶜ B̄ᶜₜ / Σ (B̄ᶜ)², over the classes that have test images (Good et al., NeurIPS 2022, section 3). A finite test set makes
-B̄ᶜ noisy, and least squares on a noisy regressor is biased toward 0 (attenuation), so that α < 1 can be noise alone. The corrected
-slope deducts that noise, and a verdict is given on it alone.
+α = Σ B̄ᶜ B̄ᶜₜ / Σ (B̄ᶜ)², over the classes that have test images (Good et al., NeurIPS 2022, section 3). A finite test set
+makes B̄ᶜ noisy, and least squares on a noisy regressor is biased toward 0 (attenuation): α < 1 can be noise alone. The
+corrected slope deducts that noise, and a verdict is given on it alone.
 """
 
 from __future__ import annotations
@@ -140,11 +140,13 @@ def describe_alpha(alpha: Alpha) -> list[str]:
 
 def verdict_sentence(alpha: Alpha) -> str:
     """Say the verdict in one sentence that needs no knowledge of the symbols."""
+    if alpha.value is None:
+        return "Not identifiable: an accuracy of 0, or recalls that all equal the accuracy, leave no slope."
     return {
-        "intensified": "Intensified: pruning pushed recalls further from the accuracy, the weak classes down.",
-        "de-intensified": "De-intensified: pruning drew recalls closer to the accuracy.",
+        "intensified": "Intensified: recalls moved further from the accuracy; weak classes lost the most.",
+        "de-intensified": "De-intensified: recalls moved closer to the accuracy.",
         "inconclusive": "Inconclusive: this test set cannot tell intensification from its opposite.",
-        "not identifiable": "Not identifiable: before pruning, recalls differ no more than chance would make them.",
+        "not identifiable": "Not identifiable: recalls before differ too little for this many test images.",
     }[alpha.verdict]
 
 

@@ -1,0 +1,195 @@
+"""Saved models: every format loads, and nothing in a file runs unless it is asked to."""
+
+import json
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import tf_keras
+
+from tfrecall import models, prune
+from tfrecall.errors import InputError
+
+
+def small_model():
+    layers = tf_keras.layers
+    return tf_keras.Sequential(
+        [tf_keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    )
+
+
+def lambda_model():
+    layers = tf_keras.layers
+    return tf_keras.Sequential(
+        [tf_keras.Input((8, 8, 1)), layers.Lambda(lambda x: x * 2), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    )
+
+
+def save(model, folder, ending):
+    path = folder / f"model{ending}"
+    model.save(path, **({"save_format": "tf"} if not ending else {}))
+    return path
+
+
+def rewrite_config(path, change):
+    """Change the configuration in a .keras file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(parts["config.json"])
+    change(config)
+    parts["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
+def test_every_format_gives_the_same_predictions(tmp_path, ending):
+    model = small_model()
+    loaded = models.load(save(model, tmp_path, ending))
+    images = np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(loaded(images), model(images), rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_model_saved_while_it_was_pruned_loads(tmp_path, ending):
+    pruned = prune(small_model(), 0.05, "magnitude")
+    loaded = models.load(save(pruned, tmp_path, ending))
+    images = np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(loaded(images), pruned(images), rtol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
+def test_lambda_layers_are_refused_unless_unsafe(tmp_path, ending):
+    path = save(lambda_model(), tmp_path, ending)
+    with pytest.raises(InputError, match=r"Lambda.*--unsafe"):
+        models.load(path)
+    images = np.ones((1, 8, 8, 1), "float32")
+    assert models.load(path, unsafe=True)(images).shape == (1, 3)
+
+
+def test_a_lambda_deep_inside_is_found(tmp_path):
+    inner = lambda_model()
+    images = tf_keras.Input((8, 8, 1))
+    path = save(tf_keras.Model(images, inner(images)), tmp_path, ".h5")
+    with pytest.raises(InputError, match="Lambda"):
+        models.load(path)
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [("os", "system"), ("tf_keras.utils", "get_file"), ("builtins", "eval"), ("subprocess", "run")],
+)
+def test_a_file_that_names_foreign_code_is_refused_before_it_is_imported(tmp_path, module, function):
+    path = save(small_model(), tmp_path, ".keras")
+
+    def change(config):
+        layer = config["config"]["layers"][-1]["config"]
+        layer["activation"] = {
+            "module": module,
+            "class_name": "function",
+            "config": function,
+            "registered_name": function,
+        }
+
+    rewrite_config(path, change)
+    with pytest.raises(InputError, match=f"would run code.*{function}"):
+        models.load(path)
+
+
+def test_a_class_of_a_foreign_module_is_refused_and_not_imported(tmp_path):
+    (tmp_path / "planted.py").write_text("raise SystemExit('imported')")
+    path = save(small_model(), tmp_path, ".keras")
+
+    def change(config):
+        config["config"]["layers"][1].update(module="planted", class_name="Layer", registered_name="Layer")
+
+    rewrite_config(path, change)
+    code = f"from tfrecall import models; models.load({str(path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert "would run code on loading (it names Layer of the module planted)" in done.stderr
+    assert "imported" not in done.stderr.splitlines()[-1].split("InputError")[0]
+
+
+def test_an_op_that_writes_files_is_refused(tmp_path):
+    import tensorflow as tf
+
+    images = tf_keras.Input((8, 8, 1))
+    flat = tf_keras.layers.Flatten()(tf.math.multiply(images, 2.0))
+    harmless = save(tf_keras.Model(images, tf_keras.layers.Dense(3)(flat)), tmp_path, ".keras")
+    assert models.load(harmless).count_params() == 64 * 3 + 3
+
+    def change(config):
+        ops = [layer for layer in config["config"]["layers"] if layer["class_name"] == "TFOpLambda"]
+        ops[0]["config"]["function"] = "io.write_file"
+
+    rewrite_config(harmless, change)
+    with pytest.raises(InputError, match=r"io\.write_file"):
+        models.load(harmless)
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_truncated_file_is_named_as_such(tmp_path, ending):
+    path = save(small_model(), tmp_path, ending)
+    truncated(path)
+    with pytest.raises(InputError, match=r"truncated|cannot be loaded") as caught:
+        models.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_damage_inside_a_keras_file_is_found(tmp_path):
+    path = save(small_model(), tmp_path, ".keras")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged|truncated|cannot be loaded"):
+        models.load(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    for name, content, says in (
+        ("text.keras", b"not a model", "of another kind"),
+        ("model.pkl", pickle.dumps({"a": 1}), "pickle"),
+        ("empty.h5", b"", "of another kind"),
+        ("foreign.keras", b"PK\x03\x04junk", "truncated"),
+    ):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=says):
+            models.load(path)
+
+
+def test_a_missing_file_and_an_empty_folder_are_told_apart(tmp_path):
+    with pytest.raises(InputError, match="no model file"):
+        models.load(tmp_path / "nothing.keras")
+    with pytest.raises(InputError, match="no SavedModel"):
+        models.load(tmp_path)
+
+
+def test_weights_alone_are_no_model(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    small_model().save_weights(tmp_path / "weights.h5")
+    path = tmp_path / "weights.h5"
+    with pytest.raises(InputError, match="weights without a model"):
+        models.load(path)
+
+
+def test_a_model_of_keras_3_is_named_as_such(tmp_path):
+    path = tmp_path / "model.keras"
+    code = (
+        "import keras; keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), "
+        f"keras.layers.Dense(3)]).save({str(path)!r})"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    with pytest.raises(InputError, match=r"written by Keras 3.*tf_keras"):
+        models.load(path)
