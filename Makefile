@@ -24,6 +24,7 @@ $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "tfrecall needs Python 3.10 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade pip  # the one of Python 3.10 searches for a solution for an hour
 	.venv/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 

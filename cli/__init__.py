@@ -5,7 +5,9 @@ Importing this loads Click alone; a command's own imports happen when it runs.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Iterator
 
 import click
 
@@ -28,6 +30,25 @@ class _Commands(click.Group):
             raise click.UsageError(str(unknown("command", args[0], COMMANDS)), ctx)
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx, args):
+        if not args:  # then Click prints the help
+            return super().parse_args(ctx, args)
+        with _usage_errors_in_one_line():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx):
+        with _usage_errors_in_one_line():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _usage_errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = None  # it would print the usage above the message
+        raise
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tfrecall", message="%(prog)s %(version)s")
@@ -39,4 +60,4 @@ def main():
       tfrecall prune                                    the default job: LeNet-5, digits, half the weights
       tfrecall prune --model vgg16 --ratio 0.5 --algo undecayed
       tfrecall report BEFORE AFTER                      compare any two models or files of predictions
-    """
+    """  # noqa: D301  the \b is Click's mark of a paragraph that is not to be wrapped

@@ -9,8 +9,8 @@ import click
 def command():
     """List well-known data sets, and which are ready on this machine.
 
-    Any other TFDS image classification set is accepted by its name, and so are an .npz file with x_train, y_train, x_test and y_test,
-    and a folder of class folders.
+    Any other TFDS image classification set is accepted by its name, and so are an .npz file with x_train, y_train,
+    x_test and y_test, and a folder of class folders.
     """
     from tfrecall import datasets
     from tfrecall.report import terminal

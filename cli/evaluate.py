@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-
 from tfrecall.cli import options
 from tfrecall.cli.session import session
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-
 from tfrecall.cli import options
 from tfrecall.cli.session import session
 
@@ -28,7 +27,11 @@ def command(model, form, output, dataset, overwrite, unsafe, verbose):
         from tfrecall.report import export
 
         names = datasets.load(dataset).class_names if dataset else None
-        beside = Path(model).with_suffix(".tflite") if form == "tflite" else Path(model).parent / f"{Path(model).stem}_saved_model"
+        beside = (
+            Path(model).with_suffix(".tflite")
+            if form == "tflite"
+            else Path(model).parent / f"{Path(model).stem}_saved_model"
+        )
         loaded = models.load(model, unsafe=unsafe)
         path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite)
     click.echo(f"Written to {path}", err=True)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import click
 
 _RECIPE = (
-    click.option("--recipe", "recipe_name", default="default", metavar="NAME", help="Training recipe: default or paper.  [default]"),
+    click.option(
+        "--recipe", "recipe_name", default="default", metavar="NAME", help="Training recipe: default or paper.  [default]"
+    ),
     click.option("--epochs", type=int, help="Epochs of training."),
     click.option("--fine-tune-epochs", type=int, help="Epochs of fine-tuning after pruning."),
     click.option("--batch-size", type=int, help="Images a training step."),
@@ -17,7 +19,9 @@ _RECIPE = (
     click.option("--schedule", metavar="NAME", help="Learning rate: constant, cosine or step."),
     click.option("--momentum", type=float, help="Nesterov momentum of SGD, in [0, 1)."),
     click.option("--weight-decay", type=float, help="Coefficient of (ε/2)‖θ‖² on models built by name."),
-    click.option("--validation-fraction", type=float, help="Share of the training images held out to choose the best epoch."),
+    click.option(
+        "--validation-fraction", type=float, help="Share of the training images held out to choose the best epoch."
+    ),
     click.option("--score-examples", type=int, help="Training images over which gradients are averaged."),
 )
 RECIPE_FIELDS = (

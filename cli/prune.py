@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import click
-
 from tfrecall.cli import options
 from tfrecall.cli.session import progress, session
 
 
 @click.command(short_help="Train or load, prune, fine-tune, and report on each class.")
-@click.option("--model", default="lenet5", show_default=True, metavar="NAME|PATH", help="A model's name, or a saved Keras model.")
+@click.option(
+    "--model", default="lenet5", show_default=True, metavar="NAME|PATH", help="A model's name, or a saved Keras model."
+)
 @options.dataset
 @click.option(
     "--ratio", type=float, default=0.5, show_default=True, help="Fraction removed (0.9), or parameters before/after (10)."
 )
-@click.option("--algo", default="undecayed", show_default=True, metavar="NAME", help="What ranks the weights: see tfrecall algorithms.")
-@click.option("--scope", default="global", show_default=True, metavar="global|layer", help="One ranking, or the same share a layer.")
+@click.option(
+    "--algo", default="undecayed", show_default=True, metavar="NAME", help="What ranks the weights: see tfrecall algorithms."
+)
+@click.option(
+    "--scope", default="global", show_default=True, metavar="global|layer", help="One ranking, or the same share a layer."
+)
 @click.option("--prune-classifier", is_flag=True, help="Let the classifier layer be pruned too.")
 @options.seed
 @click.option("--output", metavar="DIR", help="Where to write.  [runs/MODEL-DATASET-ALGO-RATIO-seedN]")
@@ -32,8 +37,9 @@ def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbo
     Leaves a folder with the pruned model (Keras and SavedModel), the baseline, the predictions, the report and its figures.
     """
     with session(verbose=verbose):
-        from tfrecall import experiment
         from tfrecall.cli.printing import print_report
+
+        from tfrecall import experiment
 
         recipe = options.chosen_recipe(model, others)
         settings = experiment.Settings(
@@ -41,4 +47,5 @@ def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbo
         )
         report = experiment.run(settings, output, overwrite=overwrite, progress=progress(quiet))
     print_report(report, form)
-    click.echo(f"Written to {output or settings.folder}/", err=True)
+    if not quiet:
+        click.echo(f"Written to {output or settings.folder}/", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-
 from tfrecall.cli import options
 from tfrecall.cli.printing import print_report
 from tfrecall.cli.session import session
@@ -22,8 +21,8 @@ from tfrecall.cli.session import session
 def command(before, after, dataset, level, resamples, seed, form, unsafe, verbose):
     """Report what happened to each class between BEFORE and AFTER.
 
-    Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and y_pred
-    or probabilities, or a .csv with the columns y_true,y_pred.
+    Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and
+    y_pred or probabilities, or a .csv with the columns y_true,y_pred.
     """
     from tfrecall.report.predictions import is_predictions
 

@@ -1,7 +1,7 @@
 """What surrounds every command: quiet TensorFlow, results alone on standard output, errors in one line.
 
-TensorFlow's noise is dealt with here and nowhere else. Its C++ side writes to the file descriptor, partly before its own logger
-starts, which no setting silences: so the descriptor is set aside while TensorFlow is imported and looks for devices.
+TensorFlow's noise is dealt with here and nowhere else. Its C++ side writes to the file descriptor, partly before its own
+logger starts, which no setting silences: so the descriptor is set aside while TensorFlow is imported and looks for devices.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
             yield
     except InputError as error:
         _fail(error, 2, verbose)
-    except TrainingError as error:
+    except (TrainingError, OSError) as error:  # OSError: a full disk, a file that vanished
         _fail(error, 1, verbose)
     except KeyboardInterrupt:
         click.echo("Interrupted: nothing was written.", err=True)

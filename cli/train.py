@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import click
-
 from tfrecall.cli import options
 from tfrecall.cli.session import progress, session
 
@@ -28,4 +27,5 @@ def command(model, dataset, seed, output, overwrite, strategy, quiet, verbose, *
         settings = experiment.Settings(model=model, dataset=dataset, seed=seed, strategy=strategy, recipe=recipe)
         path, evaluation = experiment.train_to_file(settings, output, overwrite=overwrite, progress=progress(quiet))
     terminal.show(terminal.render_evaluation(evaluation))
-    click.echo(f"Written to {path}", err=True)
+    if not quiet:
+        click.echo(f"Written to {path}", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 
 from tfrecall import datasets, models, training
 from tfrecall.errors import InputError
@@ -77,7 +76,7 @@ def compare(
             sides.append(read(path))
         elif dataset is None:
             raise InputError(
-                f"{path} is no .npz or .csv file of predictions: if it is a model, name the data to test it on with --dataset."
+                f"{path} is no .npz or .csv file of predictions: for a model, name the data to test it on with --dataset."
             )
         else:
             model, predictions = _tested(path, dataset, unsafe)

@@ -191,8 +191,7 @@ def _optimizer_decay(model) -> dict[str, float]:
     # Keras has no public question for this; the exclusions live in the method that its own update asks.
     applies = getattr(optimizer, "_use_weight_decay", lambda variable: True)
     return {
-        path: epsilon if epsilon and applies(weight.variable) else 0.0
-        for path, weight in weights.prunable(model).items()
+        path: epsilon if epsilon and applies(weight.variable) else 0.0 for path, weight in weights.prunable(model).items()
     }
 
 
@@ -203,15 +202,19 @@ def _penalty_gradient(model) -> dict[str, np.ndarray]:
     from tfrecall import weights
 
     found = weights.prunable(model)
-    variables = [weight.variable for weight in found.values()]
+    variables = [_primary(weight.variable) for weight in found.values()]
     with tf.GradientTape() as tape:
         # model.losses mixes these with what the last call left there; Keras keeps them apart in this list alone.
-        penalties = [
-            penalty() for layer in _layers(model) for penalty in layer._callable_losses
-        ]
+        penalties = [penalty() for layer in _layers(model) for penalty in layer._callable_losses]
         total = tf.add_n([tf.cast(tf.reduce_sum(p), tf.float32) for p in penalties if p is not None] or [tf.zeros([])])
     gradients = tape.gradient(total, variables, unconnected_gradients="zero")
     return {path: tf.convert_to_tensor(gradient).numpy() for path, gradient in zip(found, gradients)}
+
+
+def _primary(variable):
+    """Return the first replica's copy of a distributed variable, or the variable: tapes know no distributed ones."""
+    values = getattr(variable, "values", None)
+    return values[0] if isinstance(values, tuple) else variable
 
 
 def _layers(model) -> list:
@@ -228,7 +231,7 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
     if data is None:
         raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
     found = weights.prunable(model)
-    variables = [weight.variable for weight in found.values()]
+    variables = [_primary(weight.variable) for weight in found.values()]
     example_losses = _example_losses(model, loss)
 
     def batch_gradient(x, y, sample_weight, scale):
@@ -269,10 +272,16 @@ def _batches(data) -> Iterable[tuple]:
     if isinstance(data, tuple):
         if len(data) not in (2, 3):
             raise InputError(f"data must be (x, y) or (x, y, sample_weight); got a tuple of {len(data)}.")
+        # As in Keras, a list of arrays stands for several inputs or outputs.
+        parts = (
+            tuple(part) if isinstance(part, list) and part and isinstance(part[0], np.ndarray) else part for part in data
+        )
         try:
-            data = tf.data.Dataset.from_tensor_slices(data).batch(BATCH_SIZE)
+            data = tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(BATCH_SIZE)
         except ValueError as error:
             raise InputError(f"data must hold as many labels as examples: {str(error).splitlines()[0]}") from error
+    if isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError("the data for the criterion never end: pass the dataset before repeat(), or take(n) batches of it.")
     for batch in data:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise InputError("data must yield (x, y) or (x, y, sample_weight) batches.")
@@ -303,6 +312,8 @@ def _example_losses(model, loss) -> Callable:
         # A Loss called as an object would reduce over the batch, and refuse to under a distribution strategy.
         call = function.call if isinstance(function, tf_keras.losses.Loss) else function
         values = tf.cast(call(y, predicted), tf.float32)
+        if values.shape.rank == 0:  # a custom loss may take the mean over the batch itself
+            return tf.fill(tf.shape(predicted)[:1], values)
         return tf.reduce_mean(tf.reshape(values, [tf.shape(predicted)[0], -1]), axis=1)
 
     def example_losses(y, outputs, sample_weight):

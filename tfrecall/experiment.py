@@ -34,7 +34,7 @@ WRITTEN = (
     "predictions.npz",
     "report.json",
     "report.md",
-    "figures",
+    *(f"figures/{name}" for name in figures.NAMES),
 )
 _PACKAGES = ("tfrecall", "tensorflow", "tf_keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy", "scipy")
 
@@ -85,7 +85,9 @@ class Settings:
             raise InputError(f"seed must lie between 0 and {2**31 - 1}; got {self.seed}.")
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
-                raise InputError(f"no model file at {self.model}: give a .keras or .h5 file, a SavedModel folder, or a name.")
+                raise InputError(
+                    f"no model file at {self.model}: give a .keras or .h5 file, a SavedModel folder, or a name."
+                )
             raise unknown("model", self.model, models.ARCHITECTURES, "A path to a saved Keras model is accepted too.")
 
     @property
@@ -201,11 +203,13 @@ def require_feasible(settings: Settings, model) -> None:
     sparsity.budget(
         sparsity.sparsity(settings.ratio),
         weights.total_parameters(model),
-        sum(weight.size for weight in weights.prunable(model, settings.include_classifier).values()),
+        sum(weight.size for weight in weights.removable(model, settings.include_classifier).values()),
     )
 
 
-def run(settings: Settings, output: str | os.PathLike | None = None, *, overwrite: bool = False, progress: str = "none") -> dict:
+def run(
+    settings: Settings, output: str | os.PathLike | None = None, *, overwrite: bool = False, progress: str = "none"
+) -> dict:
     """Do the main job, from data to a folder with the pruned model and the report.
 
     Parameters
@@ -233,7 +237,7 @@ def run(settings: Settings, output: str | os.PathLike | None = None, *, overwrit
     from tfrecall import pruning, weights
 
     output = Path(output or settings.folder)
-    require_free(output, WRITTEN, overwrite)
+    require_free(output, overwrite)
     data, baseline, scope = start(settings)
     require_feasible(settings, baseline)
     if settings.trained_here:
@@ -265,7 +269,7 @@ def run(settings: Settings, output: str | os.PathLike | None = None, *, overwrit
         ratio={"requested": settings.ratio, "compression": total / remaining, "sparsity": 1 - remaining / total},
         parameters={
             "total": total,
-            "prunable": sum(weight.size for weight in weights.prunable(pruned, settings.include_classifier).values()),
+            "prunable": sum(weight.size for weight in weights.removable(pruned, settings.include_classifier).values()),
             "remaining": remaining,
         },
         layers=layers,
@@ -306,13 +310,18 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
     path = Path(output or f"runs/{settings.model}-{_stem(settings.dataset)}-seed{settings.seed}.keras")
     if path.suffix != ".keras":
         raise InputError(f"the trained model is written as a .keras file; got {path}.")
+    _require_folder(path.parent)
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another file with --output, or replace it with --overwrite.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: choose a .keras file with --output.")
     data, model, scope = start(settings)
     _say(progress, f"Training {settings.model} on {data.name}: {settings.recipe.epochs} epochs")
     train(settings, data, model, scope, progress)
     evaluation = document.evaluation(
-        performance(data.test.labels, training.predict(model, data.test), data.class_names), model=str(path), dataset=data.name
+        performance(data.test.labels, training.predict(model, data.test), data.class_names),
+        model=str(path),
+        dataset=data.name,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
@@ -357,17 +366,21 @@ def write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def require_free(output: Path, written: tuple[str, ...], overwrite: bool) -> None:
+def require_free(output: Path, overwrite: bool) -> None:
     """Raise InputError if a folder cannot take what a run writes."""
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output} is a file: choose a folder for the output.")
+    _require_folder(output)
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise InputError(
-            f"{output} is not empty: choose another folder with --output, or replace an earlier run's files with --overwrite."
+            f"{output} is not empty: choose another --output, or replace an earlier run's files with --overwrite."
         )
-    parent = next(folder for folder in (output, *output.absolute().parents) if folder.is_dir())
-    if not os.access(parent, os.W_OK):
-        raise InputError(f"{parent} cannot be written to: choose another folder with --output.")
+
+
+def _require_folder(folder: Path) -> None:
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
+    if not there.is_dir():
+        raise InputError(f"{there} is a file, not a folder: choose another --output.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written to: choose another --output.")
 
 
 @contextmanager
@@ -386,6 +399,7 @@ def published(output: Path, written: tuple[str, ...]) -> Iterator[Path]:
             if old.is_dir():
                 shutil.rmtree(old)
             if (scratch / name).exists():
+                old.parent.mkdir(exist_ok=True)
                 os.replace(scratch / name, old)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

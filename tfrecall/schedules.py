@@ -1,13 +1,14 @@
 """When to prune and how much: schedules in ratios, for tfrecall's callback and for tfmot alone.
 
 Steps are training steps counted from 1, as tfmot's ``pruning_step`` counts them; a step of 0 means the first. Ratios are in
-either notation: 0.9 and 10 are the same. Inside `tfrecall.PruningCallback` a ratio is the whole model's; in a model wrapped by
-tfmot alone it is each wrapped layer's sparsity, since that is all tfmot knows.
+either notation: 0.9 and 10 are the same. Inside `tfrecall.PruningCallback` a ratio is the whole model's; in a model wrapped
+by tfmot alone it is each wrapped layer's sparsity, since that is all tfmot knows.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from functools import cached_property
 
 import tensorflow as tf
@@ -48,6 +49,11 @@ class Schedule(PruningSchedule):
     def at(self, step: int) -> float | None:
         """Return the sparsity to prune to at a step, or None if the step is no event."""
         return self._by_step.get(int(step))
+
+    def latest(self, step: int) -> float | None:
+        """Return the sparsity of the latest event at or before a step, or None if there is none."""
+        past = [sparsity for event, sparsity in self._events if event <= step]
+        return past[-1] if past else None
 
     @cached_property
     def _events(self) -> list[tuple[int, float]]:
@@ -105,7 +111,7 @@ class _Ramp(Schedule):
         self._last = sparsity.sparsity(ratio)
         self._first = 0.0 if initial_ratio in (0, 1) else sparsity.sparsity(initial_ratio)
         _check_steps(begin_step=begin_step, end_step=end_step)
-        _check_positive(frequency=frequency)
+        _check_counts(frequency=frequency)
         if end_step <= max(1, begin_step):
             raise InputError(f"end_step must come after begin_step ({begin_step}) and after step 1; got {end_step}.")
         if self._first > self._last:
@@ -148,7 +154,13 @@ class Polynomial(_Ramp):
     settings = ("ratio", "begin_step", "end_step", "initial_ratio", "power", "frequency")
 
     def __init__(
-        self, ratio: float, begin_step: int, end_step: int, initial_ratio: float = 0.0, power: float = 3.0, frequency: int = 100
+        self,
+        ratio: float,
+        begin_step: int,
+        end_step: int,
+        initial_ratio: float = 0.0,
+        power: float = 3.0,
+        frequency: int = 100,
     ):
         super().__init__(ratio, begin_step, end_step, initial_ratio, frequency)
         self.power = power
@@ -206,7 +218,7 @@ class Iterative(Schedule):
         self.ratio, self.rounds, self.begin_step, self.frequency = ratio, rounds, begin_step, frequency
         self._sparsity = sparsity.sparsity(ratio)
         _check_steps(begin_step=begin_step)
-        _check_positive(rounds=rounds, frequency=frequency)
+        _check_counts(rounds=rounds, frequency=frequency)
 
     def events(self) -> list[tuple[int, float]]:
         """Return one event a round."""
@@ -217,8 +229,14 @@ class Iterative(Schedule):
 
 def _check_steps(**steps: int) -> None:
     for name, value in steps.items():
-        if not isinstance(value, int) or value < 0:
+        if not isinstance(value, numbers.Integral) or value < 0:
             raise InputError(f"{name} must be a whole number of steps, at least 0; got {value!r}.")
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, numbers.Integral) or value < 1:
+            raise InputError(f"{name} must be a whole number, at least 1; got {value!r}.")
 
 
 def _check_positive(**values: float) -> None:

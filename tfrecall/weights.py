@@ -51,15 +51,13 @@ class Prunable:
         return None
 
 
-def prunable(model, include_classifier: bool = True) -> dict[str, Prunable]:
+def prunable(model) -> dict[str, Prunable]:
     """List the trainable kernels of the layers that tfmot can prune.
 
     Parameters
     ----------
     model : tf_keras.Model
         Built; plain or wrapped by tfmot.
-    include_classifier : bool
-        Whether to list the kernels that make the outputs.
 
     Returns
     -------
@@ -79,10 +77,25 @@ def prunable(model, include_classifier: bool = True) -> dict[str, Prunable]:
         inner = unwrapped(layer)
         if not inner.trainable:
             continue
-        classifier = id(inner) in classifiers
-        if include_classifier or not classifier:
-            for name, variable in _kernels(inner):
-                found[f"{path}/{name}"] = Prunable(f"{path}/{name}", variable, inner, classifier)
+        for name, variable in _kernels(inner):
+            found[f"{path}/{name}"] = Prunable(f"{path}/{name}", variable, inner, id(inner) in classifiers)
+    return found
+
+
+def removable(model, include_classifier: bool = False) -> dict[str, Prunable]:
+    """List the weights that pruning may remove: those of `prunable`, by default without the classifier's.
+
+    Raises
+    ------
+    InputError
+        If there are none.
+    """
+    found = {path: weight for path, weight in prunable(model).items() if include_classifier or not weight.classifier}
+    if not found:
+        raise InputError(
+            "the model has nothing to prune: it has no trainable kernel of a layer that tfmot can prune, other than the "
+            "classifier's (which include_classifier, or --prune-classifier, adds)."
+        )
     return found
 
 

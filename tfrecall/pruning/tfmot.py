@@ -1,9 +1,9 @@
 """Holding masks on tf_keras models, inside tfmot's wrappers.
 
-tfmot's own wrapper multiplies weight and mask at every forward pass, and fails under mixed precision, where the two come in
-different types. `MaskedLayer` is that wrapper with its masks held by a constraint on the weight, which Keras's optimizers apply
-after each update: it costs one multiplication a step, and holds in custom training loops, under ``tf.distribute``, and with
-several steps per execution too.
+tfmot's own wrapper multiplies weight and mask at every forward pass, and fails under mixed precision, where the two come
+in different types. `MaskedLayer` is that wrapper with its masks held by a constraint on the weight, which Keras's optimizers
+apply after each update: it costs one multiplication a step, and holds in custom training loops, under ``tf.distribute``, and
+with several steps per execution too.
 """
 
 from __future__ import annotations
@@ -82,8 +82,7 @@ def prepare(model, include_classifier: bool = False):
         If the model is subclassed, or has nothing to prune.
     """
     _require_graph(model)
-    names = {path.rpartition("/")[0] for path in weights.prunable(model, include_classifier)}
-    sparsity.budget(0.0, 1, len(names))
+    names = {path.rpartition("/")[0] for path in weights.removable(model, include_classifier)}
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     chosen = {id(layer) for path, layer in weights.walk(copy) if path in names}
@@ -101,7 +100,8 @@ def strip(model):
     Returns
     -------
     tf_keras.Model
-        Not compiled. Neither tfmot nor tfrecall is needed to save or load it.
+        Not compiled. Neither tfmot nor tfrecall is needed to save or load it, unless it names a class of theirs itself,
+        such as `UndecayedL2`.
     """
     _require_graph(model)
     for wrapper in _wrappers(model).values():
@@ -132,7 +132,7 @@ def masks(model) -> dict[str, np.ndarray]:
     return {path: mask.numpy() != 0 for path, (_, mask, _) in _pruning_vars(model).items()}
 
 
-def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, float] | None = None) -> None:
+def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> None:
     """Put masks on a wrapped model and zero what they remove.
 
     Parameters
@@ -141,7 +141,7 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
         Wrapped.
     new : mapping of str to ndarray of bool
         Masks by path, True where the weight is kept.
-    thresholds : mapping of str to float, optional
+    thresholds : mapping of str to float
         The highest score removed from each weight, which ``tfmot.sparsity.keras.PruningSummaries`` shows.
     """
     disarm(model)
@@ -150,7 +150,7 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
         weight, mask, threshold = variables[path]
         mask.assign(kept.astype(mask.dtype.as_numpy_dtype))
         weight.assign(weight.numpy() * kept)
-        if thresholds is not None:
+        if path in thresholds:
             threshold.assign(thresholds[path])
 
 
@@ -161,8 +161,9 @@ def disarm(model) -> None:
         if not isinstance(wrapper.pruning_schedule, Never):
             wrapper.pruning_schedule = wrapper.pruning_obj._pruning_schedule = Never()
             changed = True
-    if changed:
-        model.train_function = None  # a traced one would go on asking the old schedule
+    if changed and model.train_function is not None:
+        # One that is traced would go on asking the old schedule. `fit`, which may be running, needs a new one at once.
+        model.train_function = model.make_train_function(force=True)
 
 
 def prune_to(model, target: float, criterion, data, loss, scope: str) -> None:
@@ -193,19 +194,35 @@ def choose(
     -------
     masks : dict of str to ndarray of bool
     thresholds : dict of str to float
-        The highest finite score removed from each weight, 0 if there is none.
+        The highest finite score removed from each weight, 0 if there is none; empty if there was nothing to choose.
     """
     sizes = sum(mask.size for mask in held.values())
     removed = sum(int(np.count_nonzero(~mask)) for mask in held.values())
     k = max(removed, sparsity.budget(target, weights.total_parameters(model), sizes))
+    if k == removed:
+        return dict(held), {}
     scores = criterion.scores(model, data, loss=loss)
     missing = [path for path in held if np.shape(scores.get(path)) != held[path].shape]
     if missing:
-        raise InputError(f"the criterion must return an array of the weight's shape for every weight; {missing[0]} lacks one.")
+        raise InputError(
+            f"the criterion must return an array of the weight's shape for every weight; {missing[0]} lacks one."
+        )
     ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
-    kept = sparsity.select(ranked, k, scope)
+    kept = _select(ranked, held, k, scope)
     gone = {path: ranked[path][~kept[path] & np.isfinite(ranked[path])] for path in kept}
     return kept, {path: float(array.max(initial=0.0)) for path, array in gone.items()}
+
+
+def _select(ranked: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], k: int, scope: str) -> dict[str, np.ndarray]:
+    """Select what to keep; a tensor that lacks more than its share already stays as it is, the others make up for it."""
+    settled: dict[str, np.ndarray] = {}
+    while True:
+        left = k - sum(int(np.count_nonzero(~mask)) for mask in settled.values())
+        kept = sparsity.select({path: scores for path, scores in ranked.items() if path not in settled}, left, scope)
+        revived = {path: held[path] for path, mask in kept.items() if (mask & ~held[path]).any()}
+        if not revived:
+            return {path: settled.get(path, kept.get(path)) for path in ranked}
+        settled |= revived
 
 
 class PruningCallback(UpdatePruningStep):
@@ -255,13 +272,17 @@ class PruningCallback(UpdatePruningStep):
             raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
         if self.schedule is not None:
             disarm(self.model)
-            self._done = int(self.model.optimizer.iterations)
+            self._done = int(self.model.optimizer.iterations.numpy())
+            # The optimizer may have gone past events without this callback; one that was there changes nothing now.
+            missed = self.schedule.latest(self._done) if hasattr(self.schedule, "latest") else None
+            if missed is not None:
+                prune_to(self.model, missed, self.criterion, self.data, self.loss, self.scope)
 
     def on_train_batch_begin(self, batch, logs=None):
         """Prune if the schedule has an event at the coming step, or had one since the last look."""
         if self.schedule is None:
             return
-        coming = int(self.model.optimizer.iterations) + 1
+        coming = int(self.model.optimizer.iterations.numpy()) + 1
         due = [target for step in range(self._done + 1, coming + 1) if (target := _target(self.schedule, step)) is not None]
         self._done = coming
         if due:
@@ -306,7 +327,9 @@ def _wrappers(model) -> dict[str, pruning_wrapper.PruneLowMagnitude]:
 
 
 def _pruning_vars(model) -> dict[str, tuple]:
-    held = {id(weight): entry for wrapper in _wrappers(model).values() for entry in wrapper.pruning_vars for weight in entry[:1]}
+    held = {
+        id(weight): entry for wrapper in _wrappers(model).values() for entry in wrapper.pruning_vars for weight in entry[:1]
+    }
     return {
         path: held[id(weight.variable)] for path, weight in weights.prunable(model).items() if id(weight.variable) in held
     }
@@ -327,3 +350,6 @@ def _require_graph(model) -> None:
             f"tfmot can wrap Sequential and Functional models only; got the subclassed {type(model).__name__}. "
             "Build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
         )
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.Model):
+            _require_graph(layer)

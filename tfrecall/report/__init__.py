@@ -1,6 +1,6 @@
 """What happened to recall: `distortion` measures it, `export` hands on the model.
 
-Both functions share their module's name; importing them here, once, is what makes ``tfrecall.report.distortion`` the function.
+Both functions share their module's name; importing them here, once, makes ``tfrecall.report.distortion`` the function.
 Neither loads TensorFlow before it is called.
 """
 

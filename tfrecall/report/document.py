@@ -85,7 +85,7 @@ def evaluation_rows(document: dict) -> list[tuple[str, ...]]:
     rows = sorted(document["classes"], key=lambda row: math.inf if row["recall"] is None else row["recall"])
     return [
         (
-            row["class"],
+            one_line(row["class"]),
             str(row["support"]),
             NO_IMAGES if row["recall"] is None else f"{row['recall']:.3f}",
             "never predicted" if row["precision"] is None else f"{row['precision']:.3f}",
@@ -135,9 +135,9 @@ LAYER_HEADER = ("weight", "weights", "kept", "sparsity")
 def class_cells(row: dict) -> tuple[str, ...]:
     """Return the cells of a class's line in a table, under `CLASS_HEADER`; words where there is no number."""
     if row["note"] == NO_IMAGES:
-        return (row["class"], "0", NO_IMAGES, *[""] * 5)
+        return (one_line(row["class"]), "0", NO_IMAGES, *[""] * 5)
     return (
-        row["class"],
+        one_line(row["class"]),
         str(row["support"]),
         f"{row['recall_before']:.3f}",
         f"{row['recall_after']:.3f}",
@@ -154,6 +154,11 @@ def layer_cells(row: dict) -> tuple[str, ...]:
     return row["path"], f"{row['weights']:,}", f"{row['kept']:,}", left
 
 
+def one_line(name: str) -> str:
+    """Return a class's name without line breaks and tabs, which would break tables and pictures."""
+    return " ".join(name.split())
+
+
 def summary(document: dict) -> list[str]:
     """Return what was done and what it cost, in a few lines."""
     lines = []
@@ -163,12 +168,11 @@ def summary(document: dict) -> list[str]:
             f"{parameters['remaining']:,} of {parameters['total']:,} parameters remain: "
             f"compression {ratio['compression']:.4g}, sparsity {ratio['sparsity']:.1%}"
         )
-    accuracy = f"accuracy {document['before']['accuracy']:.4f} before, {document['after']['accuracy']:.4f} after"
+    lines.append(f"accuracy {document['before']['accuracy']:.4f} before, {document['after']['accuracy']:.4f} after")
     if one_shot["accuracy"] is not None:
-        accuracy += f"; {one_shot['accuracy']:.4f} right after pruning"
-        if one_shot["stability"] is not None:
-            accuracy += f" (stability {one_shot['stability']:.3f})"
-    return [*lines, accuracy]
+        stability = "" if one_shot["stability"] is None else f" (stability {one_shot['stability']:.3f})"
+        lines.append(f"accuracy {one_shot['accuracy']:.4f} right after pruning, before fine-tuning{stability}")
+    return lines
 
 
 def _class_row(measured: Distortion, index: int) -> dict:

@@ -15,22 +15,27 @@ FORMATS = ("savedmodel", "tflite")
 
 
 def export(
-    model, path: str | os.PathLike, *, format: str = "savedmodel", class_names: Sequence[str] | None = None, overwrite: bool = False
+    model,
+    path: str | os.PathLike,
+    *,
+    format: str = "savedmodel",
+    class_names: Sequence[str] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write an image classifier in a form that is served without Keras.
 
     Parameters
     ----------
     model : tf_keras.Model
-        One image input (batch, height, width, channels) of raw pixels, one output (batch, classes) of probabilities or logits.
-        A wrapped model is stripped first.
+        One image input (batch, height, width, channels) of raw pixels, one output (batch, classes) of probabilities or
+        logits. A wrapped model is stripped first.
     path : path-like
         The folder (SavedModel) or file (TFLite) to write; written whole or not at all.
     format : {"savedmodel", "tflite"}
         The SavedModel's default signature takes ``images``, float32 raw pixels of any batch size, and returns
-        ``probabilities`` (batch, classes), ``class_names`` (classes,) and ``prediction`` (batch,), the likeliest class's name.
-        The signature ``by_name`` returns one vector (batch,) of probabilities under each class's name. Calling the loaded
-        object takes uint8 or float32. The TFLite file takes ``images`` and returns ``probabilities``; the class
+        ``probabilities`` (batch, classes), ``class_names`` (classes,) and ``prediction`` (batch,), the likeliest class's
+        name. The signature ``by_name`` returns one vector (batch,) of probabilities under each class's name. Calling the
+        loaded object takes uint8 or float32. The TFLite file takes ``images`` and returns ``probabilities``; the class
         names lie beside it in a ``.labels.txt``.
     class_names : sequence of str, optional
         One name a class; ``"0"``, ``"1"``, … by default.
@@ -55,6 +60,8 @@ def export(
     path = Path(path)
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another path, or overwrite it (overwrite=True, --overwrite).")
+    if path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").exists():
+        raise InputError(f"{path} is a folder with something else than a SavedModel in it: choose another path.")
     if is_prepared(model):
         model = pruning.strip(model)
     names = _class_names(model, class_names)
@@ -63,9 +70,10 @@ def export(
         whole = Path(scratch) / "saved_model"
         _write_saved_model(model, whole, names)
         if format == "tflite":
-            labels = path.with_suffix(".labels.txt")
-            labels.write_text("\n".join(names) + "\n", encoding="utf-8")
             whole = _convert(whole, Path(scratch) / "model.tflite")
+            labels = Path(scratch) / "labels.txt"
+            labels.write_text("\n".join(names) + "\n", encoding="utf-8")
+            os.replace(labels, path.with_suffix(".labels.txt"))
         if path.is_dir():
             shutil.rmtree(path)
         os.replace(whole, path)
@@ -123,7 +131,9 @@ def _class_names(model, class_names: Sequence[str] | None) -> list[str]:
     classes = outputs[0].shape[1]
     names = [str(name) for name in class_names] if class_names is not None else [str(c) for c in range(classes)]
     if len(names) != classes or len(set(names)) != classes:
-        raise InputError(f"expected {classes} different class names, one for each output; got {len(names)}: {json.dumps(names)[:80]}.")
+        raise InputError(
+            f"expected {classes} different class names, one for each output; got {len(names)}: {json.dumps(names)[:80]}."
+        )
     return names
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from tfrecall.errors import InputError
 
+_MOST_CLASSES = 100_000  # a larger number is no class but an identifier
+
 
 @dataclass(frozen=True, eq=False)
 class Performance:
@@ -104,8 +106,6 @@ def validated(
     count = _class_count(vectors, columns, class_names)
     for name, vector in vectors.items():
         _require_classes(name, vector, count)
-    if columns and columns != {count}:
-        raise InputError(f"expected {count} columns of probabilities, one a class; got {columns.pop()}.")
     labels, *predicted = (vector.astype(np.int64) for vector in vectors.values())
     return tuple(map(str, range(count) if class_names is None else class_names)), labels, dict(zip(given, predicted))
 
@@ -133,8 +133,15 @@ def _class_count(vectors: dict[str, np.ndarray], columns: set[int], class_names)
     if len(columns) > 1:
         raise InputError(f"the models' probabilities must have the same number of classes; got {sorted(columns)}.")
     if class_names is not None:
+        if columns - {len(class_names)}:
+            raise InputError(f"expected {len(class_names)} columns of probabilities, one a class; got {columns.pop()}.")
         return len(class_names)
-    return max(1, *(int(vector.max()) + 1 for vector in vectors.values()), *columns)
+    if columns:
+        return columns.pop()
+    count = max(int(vector.max()) + 1 for vector in vectors.values())
+    if count > _MOST_CLASSES:
+        raise InputError(f"classes must be numbered from 0 without gaps, or be names; got class {count - 1}.")
+    return max(1, count)
 
 
 def _require_whole_numbers(name: str, vector: np.ndarray) -> None:

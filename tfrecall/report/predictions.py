@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,11 +85,15 @@ def aligned(before: Predictions, after: Predictions) -> tuple[np.ndarray, np.nda
     """
     names = before.class_names or after.class_names
     if before.class_names and after.class_names and before.class_names != after.class_names:
-        raise InputError("BEFORE and AFTER name their classes differently: both must be about the same classes, in one order.")
+        raise InputError(
+            "BEFORE and AFTER name their classes differently: both must be about the same classes, in one order."
+        )
     columns = [array for side in (before, after) for array in (side.y_true, side.y_pred) if array.ndim == 1]
     if names is None and any(array.dtype.kind == "U" for array in columns):
         if before.y_pred.ndim == 2 or after.y_pred.ndim == 2:
-            raise InputError("labels are names, but the columns of probabilities have none: add class_names to the .npz file.")
+            raise InputError(
+                "labels are names, but the columns of probabilities have none: add class_names to the .npz file."
+            )
         names = tuple(sorted({str(value) for array in columns for value in array}))
     numbered = [_numbered(array, names) for array in (before.y_true, after.y_true, before.y_pred, after.y_pred)]
     if not np.array_equal(numbered[0], numbered[1]):
@@ -112,7 +118,9 @@ def _read_csv(path: Path) -> Predictions:
             rows = csv.DictReader(file, skipinitialspace=True)
             missing = [name for name in columns if name not in (rows.fieldnames or ())]
             if missing:
-                raise InputError(f"{path} must have the columns y_true,y_pred; it has {','.join(rows.fieldnames or ['none'])[:80]}.")
+                raise InputError(
+                    f"{path} must have the columns y_true,y_pred; it has {','.join(rows.fieldnames or ['none'])[:80]}."
+                )
             for row in rows:
                 for name, values in columns.items():
                     if not row[name]:
@@ -123,10 +131,8 @@ def _read_csv(path: Path) -> Predictions:
     if not columns["y_true"]:
         raise InputError(f"{path} holds no predictions: expected a line for each test image.")
     arrays = [np.array(values) for values in columns.values()]
-    try:
-        arrays = [array.astype(np.int64) for array in arrays]
-    except ValueError:
-        pass  # names, then
+    with contextlib.suppress(ValueError):  # names, then
+        arrays = [array.astype(np.float64) for array in arrays]  # tables with gaps write 3 as 3.0
     return Predictions(*arrays)
 
 
@@ -135,12 +141,14 @@ def _read_npz(path: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in ("y_true", "y_pred", "probabilities", "class_names") if name in file}
             found = list(file)
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         reason = "its arrays are pickled objects" if "pickle" in str(error) else "it is truncated, or no .npz file"
         raise InputError(f"{path} cannot be read: {reason}.") from error
     predicted = arrays.get("probabilities", arrays.get("y_pred"))
     if "y_true" not in arrays or predicted is None:
-        raise InputError(f"{path} must hold y_true and y_pred or probabilities; it holds {', '.join(found)[:80] or 'nothing'}.")
+        raise InputError(
+            f"{path} must hold y_true and y_pred or probabilities; it holds {', '.join(found)[:80] or 'nothing'}."
+        )
     names = arrays.get("class_names")
     return Predictions(
         np.asarray(arrays["y_true"]), np.asarray(predicted), None if names is None else tuple(str(name) for name in names)

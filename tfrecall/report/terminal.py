@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -19,14 +18,16 @@ _SHOWN = 20  # classes: the worst hit; the rest is in report.md
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> Table:
     """Return a table whose first `words` columns are text and the others numbers."""
-    result = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    layout = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
+    result = Table(title=title, title_justify="left", title_style="bold", **layout)
     for index, name in enumerate(header):
         if index < words:
-            result.add_column(name, overflow="ellipsis", no_wrap=index == 0, max_width=34)
+            result.add_column(name, max_width=34)
         else:
             result.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        result.add_row(*map(escape, row))
+    for name, *others in rows:
+        # Rich narrows no column that must not wrap, so it is the name that must not, and not its column.
+        result.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *map(Text, others))
     return result
 
 

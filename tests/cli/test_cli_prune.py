@@ -1,0 +1,194 @@
+"""``tfrecall prune`` and ``train``: options reach the run, and each stream carries what it should."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from tfrecall.cli import main
+
+from tfrecall import datasets, training
+
+CONFIGURED = ("model", "dataset", "ratio", "algorithm", "scope", "include_classifier", "seed", "strategy", "unsafe")
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    """A small set, and a model for it in every format that can be pruned."""
+    import tf_keras
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("shelf")
+    digits = load_digits()
+    x, y = np.round(digits.images * 15.9).astype(np.uint8), digits.target
+    np.savez(folder / "small.npz", x_train=x[:400], y_train=y[:400], x_test=x[400:700], y_test=y[400:700])
+    training.seed_everything(0)
+    layers = tf_keras.layers
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((8, 8, 1)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(20, activation="relu", name="hidden"),
+            layers.Dense(12, activation="relu", name="second"),
+            layers.Dense(10, activation="softmax", name="last"),
+        ]
+    )
+    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.fit(x[:400, ..., None], y[:400], epochs=4, verbose=0)
+    for name in ("small.keras", "small.h5", "small"):
+        model.save(folder / name)
+    np.save(folder / "expected.npy", model.predict(x[400:700, ..., None], verbose=0))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def prune(shelf, *arguments, model="small.keras"):
+    """Prune a saved model quickly; returns Click's result, which must be a success."""
+    options = ("--model", shelf / model, "--dataset", shelf / "small.npz", "--fine-tune-epochs", 1)
+    result = invoke("prune", *options, *arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def read(folder, name):
+    return json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+
+
+def kernels(folder):
+    import tf_keras
+
+    model = tf_keras.models.load_model(Path(folder) / "pruned.keras")
+    return {layer.name: layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")}
+
+
+def zeros(folder):
+    return {name: int((kernel == 0).sum()) for name, kernel in kernels(folder).items()}
+
+
+TOTAL = 64 * 20 + 20 + 20 * 12 + 12 + 12 * 10 + 10
+
+
+def test_either_notation_of_a_ratio_prunes_the_same(shelf):
+    fraction = prune(shelf, "--ratio", "0.75", "--output", "fraction", "--format", "json")
+    prune(shelf, "--ratio", "4", "--output", "times", "--quiet")
+    for name, kernel in kernels("fraction").items():
+        np.testing.assert_array_equal(kernel, kernels("times")[name])
+    one, other = read("fraction", "report.json"), read("times", "report.json")
+    assert (one["ratio"].pop("requested"), other["ratio"].pop("requested")) == (0.75, 4)
+    assert one == other
+    assert one["parameters"]["remaining"] == TOTAL - round(TOTAL * 0.75)
+    # JSON alone on standard output; one plain line an epoch on standard error, for that is no terminal
+    assert fraction.stdout == Path("fraction/report.json").read_text(encoding="utf-8")
+    lines = fraction.stderr.splitlines()
+    assert [line.split()[:2] for line in lines if line.startswith("epoch")] == [["epoch", "1/1"]]
+    assert "val_loss" in next(line for line in lines if line.startswith("epoch"))
+    assert lines[-1] == "Written to fraction/"
+    assert not set("\r\b\x1b") & set(fraction.output)
+
+
+def test_quiet_prints_the_report_alone(shelf):
+    result = prune(shelf, "--quiet", "--output", "out")
+    assert result.stderr == ""
+    assert result.stdout.startswith("What was pruned, by layer")
+    assert "accuracy" in result.stdout
+    assert "epoch" not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_markdown_is_the_file(shelf):
+    result = prune(shelf, "--quiet", "--output", "out", "--format", "markdown")
+    assert result.stdout == Path("out/report.md").read_text(encoding="utf-8")
+
+
+def test_every_option_reaches_the_run(shelf):
+    recipe = {
+        **{"epochs": 7, "fine_tune_epochs": 1, "batch_size": 50, "optimizer": "adamw", "learning_rate": 0.002},
+        **{"fine_tune_learning_rate": 0.003, "schedule": "step", "momentum": 0.5, "weight_decay": 0.25},
+        **{"validation_fraction": 0.2, "score_examples": 77},
+    }
+    options = [text for name, value in recipe.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    others = ("--ratio", "3", "--algo", "gp", "--scope", "layer", "--prune-classifier", "--seed", 9, "--strategy", "cpu")
+    prune(shelf, *others, "--unsafe", "--recipe", "paper", *options, "--output", "out", "--quiet")
+    settings = read("out", "config.json")["settings"]
+    assert settings["recipe"] == recipe
+    expected = (str(shelf / "small.keras"), str(shelf / "small.npz"), 3, "gradient", "layer", True, 9, "cpu", True)
+    assert tuple(settings[name] for name in CONFIGURED) == expected
+    removed = {name: count / kernels("out")[name].size for name, count in zeros("out").items()}
+    assert max(removed.values()) - min(removed.values()) < 0.02  # the same share of each layer, the classifier's too
+    assert sum(zeros("out").values()) == round(TOTAL * 2 / 3)
+    assert read("out", "report.json")["parameters"]["prunable"] == 64 * 20 + 20 * 12 + 12 * 10
+
+
+def test_the_classifier_is_left_alone_unless_asked_for(shelf):
+    prune(shelf, "--quiet", "--ratio", "0.9", "--output", "without")
+    prune(shelf, "--quiet", "--ratio", "0.9", "--output", "with", "--prune-classifier")
+    assert zeros("without")["last"] == 0
+    assert zeros("with")["last"] > 0
+    assert sum(zeros("without").values()) == sum(zeros("with").values())
+
+
+@pytest.mark.parametrize(("name", "full"), [("RP", "random"), ("undecayed-sum", "undecayed-sum")])
+def test_the_other_algorithms(shelf, name, full):
+    prune(shelf, "--quiet", "--algo", name, "--output", "out")
+    assert read("out", "config.json")["settings"]["algorithm"] == full
+    assert sum(zeros("out").values()) == round(TOTAL / 2)
+
+
+def test_short_names_mean_the_same_and_the_default_is_undecayed(shelf):
+    masks = {}
+    for algorithm in ("mp", "magnitude", "up"):
+        prune(shelf, "--quiet", "--algo", algorithm, "--output", algorithm)
+        masks[algorithm] = np.concatenate([kernel.ravel() == 0 for kernel in kernels(algorithm).values()])
+    for file in ("report.json", "config.json"):
+        assert read("mp", file) == read("magnitude", file)
+    assert (masks["mp"] != masks["up"]).any()
+    prune(shelf, "--quiet")  # into the default folder
+    default = Path("runs/small-small-undecayed-0.5-seed0")
+    assert read(default, "report.json") == read("up", "report.json")
+    assert [str(path) for path in Path("runs").iterdir()] == [str(default)]
+
+
+@pytest.mark.parametrize("name", ["small.keras", "small.h5", "small"])
+def test_a_saved_model_in_place_of_a_name(shelf, name):
+    prune(shelf, "--quiet", "--output", "out", model=name)
+    with np.load("out/predictions.npz") as file:
+        np.testing.assert_allclose(file["before"], np.load(shelf / "expected.npy"), atol=1e-6)
+    assert sum(zeros("out").values()) == round(TOTAL / 2)
+
+
+def test_overwrite_keeps_what_is_not_the_runs(shelf):
+    Path("out").mkdir()
+    Path("out/mine.txt").write_text("mine")
+    Path("out/report.json").write_text("old")
+    prune(shelf, "--quiet", "--output", "out", "--overwrite")
+    assert Path("out/mine.txt").read_text() == "mine"
+    assert read("out", "report.json")["ratio"]["compression"] == pytest.approx(2, abs=0.01)
+
+
+def test_train_then_prune_the_file(shelf, tmp_path):
+    options = ("--dataset", shelf / "small.npz", "--epochs", 1, "--seed", 2)
+    trained = invoke("train", *options, "--output", "a.keras")
+    assert trained.exit_code == 0, trained.output
+    assert "Recall by class" in trained.stdout
+    assert "epoch 1/1" in trained.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.keras"]
+    data = datasets.load(shelf / "small.npz", image_shape=(28, 28, 1))
+    import tf_keras
+
+    accuracy = (training.predict(tf_keras.models.load_model("a.keras"), data.test).argmax(axis=1) == data.test.labels).mean()
+    assert f"accuracy {accuracy:.4f}" in trained.stdout
+    pruned = invoke("prune", "--model", "a.keras", "--dataset", shelf / "small.npz", "--fine-tune-epochs", 1, "--quiet")
+    assert pruned.exit_code == 0, pruned.output
+    assert read("runs/a-small-undecayed-0.5-seed0", "report.json")["before"]["accuracy"] == pytest.approx(accuracy)
