@@ -24,11 +24,3 @@ def prepared(monkeypatch):
         pytest.skip(f"no prepared TFDS data at {PREPARED} (set TFDS_DATA_DIR)")
     monkeypatch.setenv("TFDS_DATA_DIR", str(PREPARED))
     return PREPARED
-
-
-@pytest.fixture(scope="session")
-def two_cpus():
-    """The names of two logical CPU devices."""
-    import tensorflow as tf
-
-    return [device.name for device in tf.config.list_logical_devices("CPU")]

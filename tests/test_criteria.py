@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from tfrecall import criteria, weights
+from tfrecall import criteria, training, weights
 from tfrecall.errors import InputError
 from tfrecall.regularizers import UndecayedL2
 
@@ -582,8 +582,8 @@ class TestNumerics:
             assert low[path].dtype == np.float32
             np.testing.assert_allclose(low[path], high[path], rtol=0.05, atol=0.02 * high[path].max())
 
-    def test_inside_a_mirrored_strategy(self, data, two_cpus):
-        strategy = tf.distribute.MirroredStrategy(two_cpus)
+    def test_inside_a_mirrored_strategy(self, data):
+        strategy = training.strategy("mirrored")
         plain = mlp(UndecayedL2(0.1), activity="l2", optimizer=tf_keras.optimizers.SGD(weight_decay=0.1))
         with strategy.scope():
             mirrored = mlp(UndecayedL2(0.1), activity="l2", optimizer=tf_keras.optimizers.SGD(weight_decay=0.1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from functools import cache
 
 from tfrecall import datasets
 from tfrecall.errors import InputError, TrainingError, unknown
@@ -122,6 +123,7 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+@cache
 def strategy(name: str = "auto"):
     """Return the ``tf.distribute`` strategy under whose scope models are to be built.
 
@@ -129,7 +131,8 @@ def strategy(name: str = "auto"):
     ----------
     name : {"auto", "cpu", "gpu", "mirrored"}
         ``"auto"`` takes all GPUs, else the CPU; ``"gpu"`` the first GPU; ``"mirrored"`` mirrors over all GPUs, or over all
-        logical CPU devices where there is none.
+        logical CPU devices where there is none. The same name gives the same object: TensorFlow mixes up the collective
+        operations of two strategies that mirror over the same devices.
 
     Returns
     -------

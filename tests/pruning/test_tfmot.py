@@ -15,7 +15,7 @@ import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
 from tf_keras import layers
 
-from tfrecall import criteria, pruning, schedules, weights
+from tfrecall import criteria, pruning, schedules, training, weights
 from tfrecall.errors import InputError
 from tfrecall.pruning import PruningCallback
 from tfrecall.pruning.tfmot import disarm, masks, set_masks
@@ -263,9 +263,10 @@ class TestHolding:
         assert zeros(plain) == count(TOTAL, 3)
 
     @pytest.mark.parametrize("name", ["float32", "mixed_float16"])
-    def test_two_replicas(self, data, two_cpus, policy, name):
+    def test_two_replicas(self, data, policy, name):
         policy(name)
-        strategy = tf.distribute.MirroredStrategy(two_cpus)
+        strategy = training.strategy("mirrored")
+        assert strategy.num_replicas_in_sync == 2
         schedule = schedules.Iterative(4, 2, begin_step=2, frequency=3)
         with strategy.scope():
             plain = compiled(mlp(), "adam")
