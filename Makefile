@@ -20,11 +20,12 @@ bench: $(READY)
 	.venv/bin/python -m benchmarks.selection
 	.venv/bin/python -m benchmarks.masked_step
 
+# pip first: the one that comes with Python 3.10 searches for an hour for versions that fit together.
 $(READY): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "tfrecall needs Python 3.10 or newer: make PYTHON=/path/to/python3"; exit 1; }
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --upgrade pip  # the one of Python 3.10 searches for a solution for an hour
+	.venv/bin/python -m pip install --quiet --upgrade pip
 	.venv/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -16,7 +17,7 @@ _RECIPE = (
     click.option("--optimizer", metavar="NAME", help="sgd, adam or adamw."),
     click.option("--learning-rate", type=float, help="Learning rate at the start of training."),
     click.option("--fine-tune-learning-rate", type=float, help="Learning rate at the start of fine-tuning."),
-    click.option("--schedule", metavar="NAME", help="Learning rate: constant, cosine or step."),
+    click.option("--learning-rate-schedule", metavar="NAME", help="constant, cosine or step."),
     click.option("--momentum", type=float, help="Nesterov momentum of SGD, in [0, 1)."),
     click.option("--weight-decay", type=float, help="Coefficient of (ε/2)‖θ‖² on models built by name."),
     click.option(
@@ -31,12 +32,13 @@ RECIPE_FIELDS = (
     "optimizer",
     "learning_rate",
     "fine_tune_learning_rate",
-    "schedule",
+    "learning_rate_schedule",
     "momentum",
     "weight_decay",
     "validation_fraction",
     "score_examples",
 )
+_TRAINING_FIELDS = ("epochs", "learning_rate", "weight_decay")  # which a saved model, trained already, has no use for
 
 dataset = click.option(
     "--dataset",
@@ -72,7 +74,12 @@ def recipe(command: Callable) -> Callable:
 
 def chosen_recipe(model: str, options: dict):
     """Take a recipe's options out of a command's, and return the recipe that they give."""
-    from tfrecall import training
+    from tfrecall import models, training
+    from tfrecall.errors import InputError
 
     overrides = {name: options.pop(name) for name in RECIPE_FIELDS}
+    idle = [name for name in _TRAINING_FIELDS if overrides[name] is not None]
+    if idle and model not in models.ARCHITECTURES and Path(model).exists():
+        option = f"--{idle[0].replace('_', '-')}"
+        raise InputError(f"{option} is for training a model by name; a saved model is pruned as it is, and then fine-tuned.")
     return training.recipe(options.pop("recipe_name"), model, **overrides)

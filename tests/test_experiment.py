@@ -20,7 +20,9 @@ from tfrecall.experiment import Settings
 from tfrecall.training import Recipe
 
 SCRIPT = Path(sys.executable).with_name("tfrecall")
-SMALL = Recipe(schedule="cosine", batch_size=64, weight_decay=5e-4, score_examples=200, epochs=4, fine_tune_epochs=1)
+SMALL = Recipe(
+    learning_rate_schedule="cosine", batch_size=64, weight_decay=5e-4, score_examples=200, epochs=4, fine_tune_epochs=1
+)
 CLASS_KEYS = {
     *("class", "support", "recall_before", "recall_after", "balance_before", "balance_after"),
     *("normalized_before", "normalized_after", "intensification"),

@@ -30,7 +30,7 @@ def test_the_paper_recipe_is_the_papers():
     assert (lenet.optimizer, lenet.learning_rate, lenet.momentum, lenet.batch_size) == ("sgd", 0.01, 0.9, 128)
     assert (lenet.epochs, lenet.fine_tune_epochs, lenet.weight_decay, lenet.score_examples) == (30, 15, 0, 128)
     resnet = recipe("paper", "resnet56")
-    assert (resnet.epochs, resnet.batch_size, resnet.weight_decay, resnet.schedule) == (60, 128, 5e-4, "step")
+    assert (resnet.epochs, resnet.batch_size, resnet.weight_decay, resnet.learning_rate_schedule) == (60, 128, 5e-4, "step")
 
 
 def test_every_value_of_a_recipe_can_be_overridden():
@@ -38,7 +38,7 @@ def test_every_value_of_a_recipe_can_be_overridden():
         "optimizer": "adam",
         "learning_rate": 0.5,
         "fine_tune_learning_rate": 0.25,
-        "schedule": "step",
+        "learning_rate_schedule": "step",
         "momentum": 0.1,
         "weight_decay": 0.125,
         "batch_size": 7,
@@ -56,7 +56,7 @@ def test_every_value_of_a_recipe_can_be_overridden():
     ("name", "value"),
     [
         ("optimizer", "sgdd"),
-        ("schedule", "cosin"),
+        ("learning_rate_schedule", "cosin"),
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
         ("momentum", 1),
@@ -80,7 +80,7 @@ def test_an_unknown_recipe_is_answered_with_the_known():
     ("schedule", "expected"), [("constant", [1, 1, 1]), ("cosine", [1, 0.5, 0]), ("step", [1, 0.1, 0.01])]
 )
 def test_the_learning_rate_follows_its_schedule(schedule, expected):
-    model = training.compile_model(small_model(), recipe("default", learning_rate=1.0, schedule=schedule), 100)
+    model = training.compile_model(small_model(), recipe("default", learning_rate=1.0, learning_rate_schedule=schedule), 100)
     rates = []
     for step in (0, 50 if schedule != "step" else 51, 100):
         model.optimizer.iterations.assign(step)

@@ -29,7 +29,7 @@ class Recipe:
         SGD has Nesterov momentum where `momentum` is above 0.
     learning_rate, fine_tune_learning_rate : float
         At the start of each phase, above 0.
-    schedule : {"constant", "cosine", "step"}
+    learning_rate_schedule : {"constant", "cosine", "step"}
         ``"cosine"`` falls to 0 over a phase; ``"step"`` is divided by 10 after a half and after three quarters of it.
     momentum : float
         In [0, 1).
@@ -47,7 +47,7 @@ class Recipe:
     optimizer: str = "sgd"
     learning_rate: float = 0.01
     fine_tune_learning_rate: float = 0.01
-    schedule: str = "constant"
+    learning_rate_schedule: str = "constant"
     momentum: float = 0.9
     weight_decay: float = 0.0
     batch_size: int = 128
@@ -57,7 +57,7 @@ class Recipe:
     score_examples: int = 128
 
     def __post_init__(self):
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", LEARNING_RATE_SCHEDULES)):
+        for name, known in (("optimizer", OPTIMIZERS), ("learning_rate_schedule", LEARNING_RATE_SCHEDULES)):
             if getattr(self, name) not in known:
                 raise unknown(name.replace("_", " "), getattr(self, name), known)
         for name in ("learning_rate", "fine_tune_learning_rate"):
@@ -78,10 +78,15 @@ class Recipe:
 # fine-tuning: 0.1 is He et al.'s, and half the epochs is what the paper gives LeNet-5.
 _PAPER_LENET = Recipe()
 _PAPER_RESNET = Recipe(
-    learning_rate=0.1, fine_tune_learning_rate=0.01, schedule="step", weight_decay=5e-4, epochs=60, fine_tune_epochs=30
+    learning_rate=0.1,
+    fine_tune_learning_rate=0.01,
+    learning_rate_schedule="step",
+    weight_decay=5e-4,
+    epochs=60,
+    fine_tune_epochs=30,
 )
 # Small batches and gentle steps, so that a thousand digits are enough to learn from in a minute on two cores.
-_DEFAULT = Recipe(schedule="cosine", batch_size=64, weight_decay=5e-4, score_examples=512)
+_DEFAULT = Recipe(learning_rate_schedule="cosine", batch_size=64, weight_decay=5e-4, score_examples=512)
 _DEFAULT_DEEP = dataclasses.replace(_DEFAULT, epochs=15, fine_tune_epochs=8)
 
 #: by name, for small models such as LeNet-5 (and for files), and for deep ones
@@ -179,9 +184,9 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
 
     start = chosen.fine_tune_learning_rate if fine_tune else chosen.learning_rate
     schedules = tf_keras.optimizers.schedules
-    if chosen.schedule == "cosine":
+    if chosen.learning_rate_schedule == "cosine":
         rate = schedules.CosineDecay(start, steps)
-    elif chosen.schedule == "step":
+    elif chosen.learning_rate_schedule == "step":
         rate = schedules.PiecewiseConstantDecay([steps // 2, steps * 3 // 4], [start, start / 10, start / 100])
     else:
         rate = start

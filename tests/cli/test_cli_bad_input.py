@@ -133,7 +133,7 @@ def names_a_module(config):
         (["prune", "--scope", "layers"], "unknown scope 'layers': did you mean layer"),
         (["prune", "--strategy", "miror"], "unknown strategy 'miror': did you mean mirrored"),
         (["prune", "--optimizer", "adma"], "unknown optimizer 'adma': did you mean adam"),
-        (["prune", "--schedule", "cosin"], "unknown schedule 'cosin': did you mean cosine"),
+        (["prune", "--learning-rate-schedule", "cosin"], "unknown learning rate schedule 'cosin': did you mean cosine"),
         (["prnue"], "unknown command 'prnue': did you mean prune"),
         (["frobnicate"], "unknown command 'frobnicate': known are algorithms, .*prune"),
         (["prune", "--ratio", "0"], "ratio must be .*; got 0"),
@@ -244,6 +244,12 @@ def test_exports_that_cannot_be(shelf):
     assert re.search("there exists already.*--overwrite", refused("export", shelf / "good.keras", "--output", "there"))
     three = refused("export", shelf / "three.keras", "--dataset", "digits", "--output", "served")
     assert "expected 3 different class names" in three
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--learning-rate", "--weight-decay"])
+def test_options_that_a_saved_model_has_no_use_for(shelf, option):
+    line = refused("prune", "--model", shelf / "good.keras", option, "1")
+    assert f"{option} is for training a model by name" in line
 
 
 def test_a_model_with_nothing_to_prune(shelf):

@@ -115,7 +115,7 @@ def test_markdown_is_the_file(shelf):
 def test_every_option_reaches_the_run(shelf):
     recipe = {
         **{"epochs": 7, "fine_tune_epochs": 1, "batch_size": 50, "optimizer": "adamw", "learning_rate": 0.002},
-        **{"fine_tune_learning_rate": 0.003, "schedule": "step", "momentum": 0.5, "weight_decay": 0.25},
+        **{"fine_tune_learning_rate": 0.003, "learning_rate_schedule": "step", "momentum": 0.5, "weight_decay": 0.25},
         **{"validation_fraction": 0.2, "score_examples": 77},
     }
     options = [text for name, value in recipe.items() for text in (f"--{name.replace('_', '-')}", str(value))]

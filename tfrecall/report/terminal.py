@@ -22,7 +22,7 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, w
     result = Table(title=title, title_justify="left", title_style="bold", **layout)
     for index, name in enumerate(header):
         if index < words:
-            result.add_column(name, max_width=34)
+            result.add_column(name, max_width=None if index else 34)
         else:
             result.add_column(name, justify="right", no_wrap=True)
     for name, *others in rows:
