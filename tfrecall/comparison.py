@@ -7,7 +7,7 @@ from functools import partial
 
 from tfrecall import datasets, models, training
 from tfrecall.errors import InputError
-from tfrecall.experiment import image_shape, layer_rows, require_fit
+from tfrecall.experiment import layer_rows
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
 from tfrecall.report.performance import performance
@@ -70,6 +70,8 @@ def compare(
     InputError
         If a side cannot be read, or the two are not about the same images and classes.
     """
+    if dataset is not None and is_predictions(before) and is_predictions(after):
+        raise InputError("--dataset is for testing models, but both sides are files of predictions: leave it out.")
     sides, loaded = [], []
     for path in (before, after):
         if is_predictions(path):
@@ -90,8 +92,9 @@ def compare(
 
 def _tested(path: str | os.PathLike, dataset: str, unsafe: bool):
     model = models.load(path, unsafe=unsafe)
-    data = datasets.load(dataset, image_shape=partial(image_shape, model, str(path)))
-    require_fit(model, str(path), data)
+    models.require_image_classifier(model, str(path))
+    data = datasets.load(dataset, image_shape=partial(models.input_shape, model))
+    models.require_classes(model, str(path), data.name, len(data.class_names))
     return model, Predictions(data.test.labels, training.predict(model, data.test), data.class_names)
 
 
@@ -99,9 +102,9 @@ def _parameters(before, after) -> dict:
     from tfrecall import pruning, weights
 
     total, remaining = weights.total_parameters(before), pruning.remaining_parameters(after)
-    layers = layer_rows(after)
+    prunable = sum(weight.size for weight in weights.prunable(after).values() if not weight.classifier)
     return {
         "ratio": {"requested": None, "compression": total / remaining, "sparsity": 1 - remaining / total},
-        "parameters": {"total": total, "prunable": sum(row["weights"] for row in layers), "remaining": remaining},
-        "layers": layers,
+        "parameters": {"total": total, "prunable": prunable, "remaining": remaining},
+        "layers": layer_rows(after),
     }

@@ -6,10 +6,6 @@ import dataclasses
 import json
 import os
 import platform
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -19,6 +15,7 @@ import numpy as np
 
 from tfrecall import criteria, datasets, models, sparsity, training
 from tfrecall.errors import InputError, unknown
+from tfrecall.publishing import require_place, whole
 from tfrecall.report import document, figures
 from tfrecall.report.distortion import distortion
 from tfrecall.report.export import export
@@ -36,7 +33,16 @@ WRITTEN = (
     "report.md",
     *(f"figures/{name}" for name in figures.NAMES),
 )
-_PACKAGES = ("tfrecall", "tensorflow", "tf_keras", "tensorflow-model-optimization", "tensorflow-datasets", "numpy", "scipy")
+_PACKAGES = (
+    "tfrecall",
+    "tensorflow",
+    "tf_keras",
+    "tensorflow-model-optimization",
+    "tensorflow-datasets",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,8 @@ class Settings:
         object.__setattr__(self, "algorithm", criteria.canonical(self.algorithm))
         if self.scope not in sparsity.SCOPES:
             raise unknown("scope", self.scope, sparsity.SCOPES)
-        if not 0 <= self.seed < 2**31:
-            raise InputError(f"seed must lie between 0 and {2**31 - 1}; got {self.seed}.")
+        if not (isinstance(self.seed, int) and 0 <= self.seed < 2**31):
+            raise InputError(f"seed must be a whole number between 0 and {2**31 - 1}; got {self.seed}.")
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
                 raise InputError(
@@ -119,6 +125,8 @@ def start(settings: Settings):
     InputError
         If the model or the data cannot be had, or do not fit each other.
     """
+    from tfrecall import pruning
+
     training.seed_everything(settings.seed)
     scope = training.strategy(settings.strategy)
     fraction = settings.recipe.validation_fraction
@@ -133,14 +141,16 @@ def start(settings: Settings):
                 len(data.class_names),
                 mean=mean,
                 variance=variance,
-                weight_decay=settings.recipe.weight_decay,
+                weight_decay=settings.recipe.penalty,
             )
     else:
         with scope.scope():
-            model = models.load(settings.model, unsafe=settings.unsafe)
-        resize = partial(image_shape, model, settings.model)
+            # A model saved while it was being pruned would be pruned further in place, and the baseline lost.
+            model = pruning.strip(models.load(settings.model, unsafe=settings.unsafe))
+        models.require_image_classifier(model, settings.model)
+        resize = partial(models.input_shape, model)
         data = datasets.load(settings.dataset, image_shape=resize, validation_fraction=fraction, seed=settings.seed)
-    require_fit(model, settings.model, data)
+    models.require_classes(model, settings.model, data.name, len(data.class_names))
     return data, model, scope
 
 
@@ -274,7 +284,7 @@ def run(
         },
         layers=layers,
     )
-    with published(output, WRITTEN) as folder:
+    with whole(output, WRITTEN) as folder:
         write_json(folder / "config.json", describe(settings, data))
         baseline.save(folder / "baseline.keras")
         pruned.save(folder / "pruned.keras")
@@ -310,11 +320,9 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
     path = Path(output or f"runs/{settings.model}-{_stem(settings.dataset)}-seed{settings.seed}.keras")
     if path.suffix != ".keras":
         raise InputError(f"the trained model is written as a .keras file; got {path}.")
-    _require_folder(path.parent)
+    require_place(path.parent, [path.name])
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another file with --output, or replace it with --overwrite.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: choose a .keras file with --output.")
     data, model, scope = start(settings)
     _say(progress, f"Training {settings.model} on {data.name}: {settings.recipe.epochs} epochs")
     train(settings, data, model, scope, progress)
@@ -323,10 +331,8 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
         model=str(path),
         dataset=data.name,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-        model.save(Path(scratch) / path.name)
-        os.replace(Path(scratch) / path.name, path)
+    with whole(path.parent, [path.name]) as folder:
+        model.save(folder / path.name)
     return path, evaluation
 
 
@@ -368,41 +374,11 @@ def write_json(path: Path, content: dict) -> None:
 
 def require_free(output: Path, overwrite: bool) -> None:
     """Raise InputError if a folder cannot take what a run writes."""
-    _require_folder(output)
+    require_place(output, WRITTEN)
     if output.is_dir() and any(output.iterdir()) and not overwrite:
         raise InputError(
             f"{output} is not empty: choose another --output, or replace an earlier run's files with --overwrite."
         )
-
-
-def _require_folder(folder: Path) -> None:
-    there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
-    if not there.is_dir():
-        raise InputError(f"{there} is a file, not a folder: choose another --output.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there} cannot be written to: choose another --output.")
-
-
-@contextmanager
-def published(output: Path, written: tuple[str, ...]) -> Iterator[Path]:
-    """Give a temporary folder beside `output`, and move what was written there into place when all of it is."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{output.name}-", dir=output.parent))
-    try:
-        yield scratch
-        if not output.exists():
-            scratch.chmod(0o755)  # mkdtemp's folders are their owner's alone
-            scratch.rename(output)
-            return
-        for name in written:
-            old = output / name
-            if old.is_dir():
-                shutil.rmtree(old)
-            if (scratch / name).exists():
-                old.parent.mkdir(exist_ok=True)
-                os.replace(scratch / name, old)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _steps(split, recipe: Recipe) -> int:
@@ -410,7 +386,7 @@ def _steps(split, recipe: Recipe) -> int:
 
 
 def _stem(name: str) -> str:
-    stem = Path(name).name
+    stem = Path(name).name if Path(name).exists() else name.replace("/", "-")  # TFDS has names like emnist/balanced
     for ending in (".keras", ".h5", ".npz"):
         stem = stem.removesuffix(ending)
     return stem.replace(":", "-") or "run"
@@ -419,23 +395,3 @@ def _stem(name: str) -> str:
 def _say(progress: str, line: str) -> None:
     if progress != "none":
         print(line, flush=True)
-
-
-def image_shape(model, name: str, native: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return the image shape that a loaded model takes, the data's own where it takes any."""
-    inputs = getattr(model, "inputs", None)
-    if not inputs or len(inputs) != 1 or inputs[0].shape.rank != 4:
-        raise InputError(f"{name} does not take images: expected one input (batch, height, width, channels).")
-    return tuple(own if own is not None else given for own, given in zip(inputs[0].shape[1:], native))
-
-
-def require_fit(model, name: str, data) -> None:
-    """Raise InputError unless a model tells a data set's classes apart."""
-    outputs = getattr(model, "outputs", None)
-    if not outputs or len(outputs) != 1 or outputs[0].shape.rank != 2:
-        raise InputError(f"{name} is no classifier: expected one output (batch, classes).")
-    if outputs[0].shape[1] != len(data.class_names):
-        raise InputError(
-            f"{name} tells {outputs[0].shape[1]} classes apart, but {data.name} has {len(data.class_names)}: "
-            "choose the data set that the model was trained on."
-        )

@@ -10,12 +10,11 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from tfrecall import datasets
+from tfrecall import datasets, models
 from tfrecall.errors import InputError, TrainingError, unknown
 
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "step")
 OPTIMIZERS = ("sgd", "adam", "adamw")
-PROGRESS = ("bar", "lines", "none")
 STRATEGIES = ("auto", "cpu", "gpu", "mirrored")
 
 
@@ -34,7 +33,8 @@ class Recipe:
     momentum : float
         In [0, 1).
     weight_decay : float
-        ε of (ε/2)‖θ‖² in the objective, on every trainable parameter of a model built by name; at least 0.
+        ε, at least 0: of (ε/2)‖θ‖² in the objective, on every trainable parameter of a model built by name; for
+        ``"adamw"`` of its decoupled decay instead.
     batch_size : int
     epochs, fine_tune_epochs : int
         Of the two phases. The weights of the epoch with the lowest validation loss are the result of each.
@@ -56,6 +56,11 @@ class Recipe:
     validation_fraction: float = 0.1
     score_examples: int = 128
 
+    @property
+    def penalty(self) -> float:
+        """The ε of (ε/2)‖θ‖² in the objective: none where the optimizer decays the weights itself."""
+        return 0.0 if self.optimizer == "adamw" else self.weight_decay
+
     def __post_init__(self):
         for name, known in (("optimizer", OPTIMIZERS), ("learning_rate_schedule", LEARNING_RATE_SCHEDULES)):
             if getattr(self, name) not in known:
@@ -64,8 +69,8 @@ class Recipe:
             if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 raise InputError(f"{name} must be above 0, such as 0.01; got {getattr(self, name):g}.")
         for name in ("batch_size", "epochs", "fine_tune_epochs", "score_examples"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise InputError(f"{name} must be a whole number of at least 1; got {getattr(self, name)}.")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1; got {self.momentum:g}.")
         if not 0 < self.validation_fraction < 1:
@@ -115,7 +120,7 @@ def recipe(name: str, model: str = "", **overrides) -> Recipe:
     """
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    chosen = RECIPES[name][model.startswith(("resnet", "vgg"))]
+    chosen = RECIPES[name][model in models.ARCHITECTURES and model != "lenet5"]
     return dataclasses.replace(chosen, **{key: value for key, value in overrides.items() if value is not None})
 
 
@@ -180,8 +185,6 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
     """
     import tf_keras
 
-    from tfrecall.report.export import gives_probabilities
-
     start = chosen.fine_tune_learning_rate if fine_tune else chosen.learning_rate
     schedules = tf_keras.optimizers.schedules
     if chosen.learning_rate_schedule == "cosine":
@@ -190,11 +193,13 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
         rate = schedules.PiecewiseConstantDecay([steps // 2, steps * 3 // 4], [start, start / 10, start / 100])
     else:
         rate = start
-    if chosen.optimizer == "sgd":
+    if chosen.optimizer == "adamw":
+        optimizer = tf_keras.optimizers.AdamW(rate, weight_decay=chosen.weight_decay)
+    elif chosen.optimizer == "sgd":
         optimizer = tf_keras.optimizers.SGD(rate, momentum=chosen.momentum, nesterov=chosen.momentum > 0)
     else:
-        optimizer = {"adam": tf_keras.optimizers.Adam, "adamw": tf_keras.optimizers.AdamW}[chosen.optimizer](rate)
-    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=not gives_probabilities(model))
+        optimizer = tf_keras.optimizers.Adam(rate)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=not models.gives_probabilities(model))
     model.compile(optimizer, loss, ["accuracy"])
     return model
 
@@ -239,14 +244,9 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
 
 def predict(model, split, batch_size: int = 256):
     """Return a classifier's probabilities on a split, ndarray of float32 [image, class]."""
-    import numpy as np
-    import tensorflow as tf
-
-    from tfrecall.report.export import gives_probabilities
-
     with datasets.reading():
         outputs = model.predict(split.batches(batch_size).map(lambda images, labels: images), verbose=0)
-    return np.asarray(outputs if gives_probabilities(model) else tf.nn.softmax(outputs), np.float32)
+    return models.probabilities(model, outputs).numpy()
 
 
 def _guards() -> list:

@@ -193,3 +193,107 @@ def test_a_model_of_keras_3_is_named_as_such(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     with pytest.raises(InputError, match=r"written by Keras 3.*tf_keras"):
         models.load(path)
+
+
+def test_a_file_is_read_as_what_its_name_says(tmp_path):
+    """Keras goes by the name: a file that looks harmless one way and is loaded another would get by."""
+    archive = save(small_model(), tmp_path, ".keras")
+    hdf = save(lambda_model(), tmp_path, ".h5")
+    for name, content in (("zip.h5", archive.read_bytes()), ("hdf.keras", hdf.read_bytes())):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="of another kind"):
+            models.load(path)
+    polyglot = tmp_path / "polyglot.h5"
+    user_block = b"PK\x03\x04" + bytes(508)
+    import h5py
+
+    with h5py.File(polyglot, "w", userblock_size=512) as new, h5py.File(hdf) as old:
+        new.attrs["model_config"] = old.attrs["model_config"]
+    with polyglot.open("r+b") as file:
+        file.write(user_block)
+    with pytest.raises(InputError, match="of another kind"):
+        models.load(polyglot)
+
+
+def rewrite_h5(path, change):
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        change(config)
+        file.attrs["model_config"] = json.dumps(config)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    "function",
+    ["keras.models.model_from_json", "keras.utils.get_file", "config.run_functions_eagerly", "io.write_file", "py_function"],
+)
+def test_op_layers_may_only_compute(tmp_path, ending, function):
+    import tensorflow as tf
+
+    images = tf_keras.Input((8, 8, 1))
+    flat = tf_keras.layers.Flatten()(tf.math.multiply(images, 2.0))
+    path = save(tf_keras.Model(images, tf_keras.layers.Dense(3)(flat)), tmp_path, ending)
+
+    def change(config):
+        op = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "TFOpLambda")
+        op["config"]["function"] = function
+
+    {".keras": rewrite_config, ".h5": rewrite_h5}[ending](path, change)
+    with pytest.raises(InputError, match=f"would run code.*{function}"):
+        models.load(path)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"class_name": "ResidualWrapper", "config": {"residual_fn": ["4wEAAAA=", None, None], "residual_fn_type": "lambda"}},
+        {"class_name": "Lambda", "config": {}},
+        {"class_name": "InstanceMethod", "config": {"method_name": "save"}},
+        {"class_name": "get_file", "module": "keras.utils", "config": {}},
+        {"class_name": "load_model", "module": "keras.models", "config": {}},
+    ],
+)
+def test_code_anywhere_in_an_h5_file_is_found(tmp_path, part):
+    path = save(small_model(), tmp_path, ".h5")
+    rewrite_h5(path, lambda config: config["config"]["layers"][1]["config"].update(cell=[part]))
+    with pytest.raises(InputError, match="would run code"):
+        models.load(path)
+
+
+def test_the_graph_of_a_saved_model_is_not_run(tmp_path):
+    """A SavedModel's initializers run when TensorFlow loads it; here its Keras model is rebuilt from its configuration."""
+    import tensorflow as tf
+
+    planted = tmp_path / "planted.txt"
+
+    class Planted(tf.saved_model.experimental.TrackableResource):
+        def _create_resource(self):
+            return tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=[])
+
+        def _initialize(self):
+            tf.io.write_file(str(planted), "planted")
+
+    model = small_model()
+    model.planted = Planted()
+    path = save(model, tmp_path, "")
+    planted.unlink(missing_ok=True)
+    images = np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(models.load(path)(images), model(images), rtol=1e-5)
+    assert not planted.exists()
+    tf.saved_model.load(str(path))
+    assert planted.exists()  # what it would have done
+
+
+def test_batch_norm_statistics_of_a_saved_model_come_along(tmp_path):
+    layers = tf_keras.layers
+    inner = tf_keras.Sequential([tf_keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.BatchNormalization()])
+    images = tf_keras.Input((8, 8, 1))
+    model = tf_keras.Model(images, layers.Dense(3)(layers.Flatten()(inner(images))))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.5, 1, weight.shape).astype("float32") for weight in model.get_weights()])
+    loaded = models.load(save(model, tmp_path, ""))
+    batch = rng.uniform(0, 255, (5, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(loaded(batch), model(batch), rtol=1e-5)

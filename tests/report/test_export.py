@@ -13,9 +13,9 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from tfrecall import pruning
+from tfrecall import models, pruning
 from tfrecall.errors import InputError
-from tfrecall.report.export import export, gives_probabilities, probabilities
+from tfrecall.report.export import export
 
 NAMES = ["T-shirt/top", "b é", "0", "class:3 (?)"]
 SHAPE = (9, 9, 2)
@@ -133,7 +133,7 @@ class TestSavedModel:
         logits = model.predict(images.astype(np.float32), verbose=0)
         answer = tf.saved_model.load(str(export(model, tmp_path / "m")))(images)
         np.testing.assert_allclose(answer["probabilities"], softmax(logits), atol=1e-6)
-        assert [name.decode() for name in answer["class_names"].numpy()] == ["0", "1", "2", "3"]
+        assert [name.decode() for name in answer["class_names"].numpy()[0]] == ["0", "1", "2", "3"]
 
     @pytest.mark.parametrize(
         "head",
@@ -142,6 +142,8 @@ class TestSavedModel:
             lambda: [layers.Dense(4), layers.Softmax()],
             lambda: [layers.Dense(4), layers.Activation("softmax"), layers.Activation("linear", dtype="float32")],
             lambda: [layers.Dense(4, "softmax"), layers.Reshape((4,))],
+            lambda: [layers.Dense(4, "softmax"), layers.Dropout(0.5)],
+            lambda: [layers.Dense(4), layers.Lambda(tf.nn.softmax)],
             lambda: [tf_keras.Sequential([layers.Input((196,)), layers.Dense(4), layers.Softmax()])],
         ],
     )
@@ -149,13 +151,13 @@ class TestSavedModel:
         model = classifier(*head())
         expected = model.predict(images.astype(np.float32), verbose=0)
         np.testing.assert_allclose(expected.sum(1), 1, atol=1e-5)
-        assert gives_probabilities(model)
-        np.testing.assert_allclose(probabilities(model, images.astype(np.float32)), expected, atol=1e-6)
+        assert models.gives_probabilities(model)
+        np.testing.assert_allclose(models.probabilities(model, expected), expected, atol=1e-6)
 
     def test_wrapped_models_are_seen_through(self, images):
         wrapped = pruning.prune(classifier(), 0.5, include_classifier=True)
-        assert gives_probabilities(wrapped)
-        assert not gives_probabilities(pruning.prune(classifier(layers.Dense(4)), 0.5, include_classifier=True))
+        assert models.gives_probabilities(wrapped)
+        assert not models.gives_probabilities(pruning.prune(classifier(layers.Dense(4)), 0.5, include_classifier=True))
 
     def test_mixed_precision_answers_in_float32(self, images, tmp_path):
         tf_keras.mixed_precision.set_global_policy("mixed_float16")

@@ -10,12 +10,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfrecall.errors import InputError, unknown
+from tfrecall.models.classifier import (
+    gives_probabilities,
+    input_shape,
+    probabilities,
+    require_classes,
+    require_image_classifier,
+)
 from tfrecall.models.lenet import lenet5
 from tfrecall.models.loading import load
 from tfrecall.models.resnet import resnet20, resnet32, resnet44, resnet56, resnet110
 from tfrecall.models.vgg import vgg16
 
-__all__ = ["ARCHITECTURES", "Architecture", "build", "image_shape", "load"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "build",
+    "gives_probabilities",
+    "image_shape",
+    "input_shape",
+    "load",
+    "probabilities",
+    "require_classes",
+    "require_image_classifier",
+]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,19 @@ from tfrecall.errors import InputError
 
 # Modules whose classes a model file may name. Keras would import any other, and so run it.
 _TRUSTED = ("keras", "tf_keras", "tfrecall", "tensorflow_model_optimization", "builtins")
-# Functions of TensorFlow that a file may name in an op layer, but that read, write or run things outside the graph.
-_UNTRUSTED_OPS = ("io.", "py_function", "numpy_function", "raw_ops", "load_op_library", "load_library", "saved_model")
+# Where Keras keeps the functions that a file may name: activations and the like, which a file says are "builtins".
+_FUNCTIONS = {"activations", "constraints", "initializers", "losses", "metrics", "regularizers", "builtins"}
+# Layers that hold code, or call what the file says.
+_CODE = {"Lambda", "__lambda__", "ClassMethod", "InstanceMethod", "TensorFlowOpLayer"}
+# TensorFlow's functions that an op layer may call: those that only compute.
+_OPS = re.compile(
+    r"(compat\.v1\.)?((math|nn|image|linalg|signal|strings|__operators__)\.\w+(\.\w+)?|add|abs|argmax|argmin|broadcast_to|cast|"
+    r"clip_by_value|concat|convert_to_tensor|divide|einsum|exp|expand_dims|eye|fill|gather|gather_nd|identity|matmul|"
+    r"maximum|minimum|meshgrid|multiply|negative|norm|one_hot|ones|ones_like|pad|pow|range|rank|reduce_\w+|repeat|"
+    r"reshape|reverse|roll|round|shape|sigmoid|sign|size|slice|split|sqrt|square|squeeze|stack|stop_gradient|"
+    r"strided_slice|subtract|tanh|tensordot|tile|transpose|unstack|where|zeros|zeros_like)"
+)
+_SIGNATURES = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n"}
 
 
 def load(path: str | os.PathLike, *, unsafe: bool = False):
@@ -41,52 +53,84 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
     if not path.exists():
         raise InputError(f"no model file at {path}: give a .keras or .h5 file, or a SavedModel folder.")
     configs = _configs(path)
-    if not unsafe:
-        for config in configs:
-            reason = next(_suspicions(config), None)
-            if reason:
-                raise InputError(
-                    f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust its source."
-                )
-    import tf_keras
+    for reason in () if unsafe else _suspicions(configs):
+        raise InputError(
+            f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust its source."
+        )
     from tensorflow_model_optimization.sparsity.keras import prune_scope
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     import tfrecall.pruning
     import tfrecall.schedules  # noqa: F401  both register the classes that a wrapped model's file names
 
     try:
-        with prune_scope():  # a model saved while tfmot or tfrecall was pruning it loads too
-            return tf_keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+        # A model saved while it was pruned loads too. Keras's own guard would cover .keras alone.
+        with prune_scope(), SafeModeScope(not unsafe):
+            return _rebuild(path) if path.is_dir() and not unsafe else _load(path, unsafe)
+    except InputError:
+        raise
     except Exception as error:  # whatever a damaged or foreign file makes Keras raise, its user needs one line
         raise InputError(f"{path} cannot be loaded as a Keras model: {_first_line(error)}") from error
+
+
+def _load(path: Path, unsafe: bool):
+    import tf_keras
+
+    return tf_keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+
+
+def _rebuild(path: Path):
+    """Build a SavedModel's Keras model from its configuration: its graph, which may do anything, is never loaded."""
+    import tf_keras
+    from tf_keras.src.saving.legacy.saved_model import json_utils
+
+    root = json_utils.decode(_saved_model_metadata(path)[0])  # its tuples and shapes are written in a way of its own
+    kinds = {"Sequential": tf_keras.Sequential, "Functional": tf_keras.Model}
+    if root.get("class_name") not in kinds:
+        raise InputError(
+            f"{path} holds a subclassed model ({root.get('class_name')}), whose code is in the file: expected a Sequential "
+            "or Functional one; --unsafe (unsafe=True) loads it."
+        )
+    model = kinds[root["class_name"]].from_config(root["config"])
+    if not model.built:
+        model.build(root["build_input_shape"])
+    model.load_weights(str(path / "variables" / "variables")).expect_partial().assert_existing_objects_matched()
+    return model
 
 
 def _configs(path: Path) -> list:
     """Return the configurations in a model file, read as data."""
     try:
         if path.is_dir():
-            return _saved_model_configs(path)
-        head = path.read_bytes()[:8]
-        if head.startswith(b"PK"):
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-                if damaged:
-                    raise InputError(f"{path} is damaged: its part {damaged} does not match its checksum.")
-                _require_tf_keras(path, json.loads(archive.read("metadata.json")).get("keras_version", ""))
-                return [json.loads(archive.read("config.json"))]
-        if head == b"\x89HDF\r\n\x1a\n":
-            import h5py
-
-            with h5py.File(path) as file:
-                if "model_config" not in file.attrs:
-                    raise InputError(f"{path} holds weights without a model: save the whole model, with model.save(path).")
-                return [json.loads(file.attrs["model_config"])]
+            return [json.loads(text) for text in _saved_model_metadata(path)]
+        # Keras goes by a file's name: what is looked at here must be what it will read.
+        head, signature = path.read_bytes()[:8], _SIGNATURES.get(path.suffix)
+        if signature is None or not head.startswith(signature):
+            kind = "a pickle, which would run code on loading" if head[:1] == b"\x80" else "of another kind"
+            raise InputError(f"{path} is {kind}: expected a .keras or .h5 file, or a SavedModel folder.")
+        return _keras_configs(path) if path.suffix == ".keras" else _h5_configs(path)
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"{path} is truncated, or no Keras model file: {_first_line(error)}") from error
-    kind = "a pickle, which would run code on loading" if head[:1] == b"\x80" else "of another kind"
-    raise InputError(f"{path} is {kind}: expected a .keras or .h5 file, or a SavedModel folder.")
+
+
+def _keras_configs(path: Path) -> list:
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        if damaged:
+            raise InputError(f"{path} is damaged: its part {damaged} does not match its checksum.")
+        _require_tf_keras(path, json.loads(archive.read("metadata.json")).get("keras_version", ""))
+        return [json.loads(archive.read("config.json"))]
+
+
+def _h5_configs(path: Path) -> list:
+    import h5py
+
+    with h5py.File(path) as file:
+        if "model_config" not in file.attrs:
+            raise InputError(f"{path} holds weights without a model: save the whole model, with model.save(path).")
+        return [json.loads(file.attrs["model_config"])]
 
 
 def _require_tf_keras(path: Path, version: str) -> None:
@@ -97,7 +141,7 @@ def _require_tf_keras(path: Path, version: str) -> None:
         )
 
 
-def _saved_model_configs(path: Path) -> list:
+def _saved_model_metadata(path: Path) -> list[str]:
     if not (path / "saved_model.pb").is_file():
         raise InputError(f"{path} is no SavedModel folder: it has no saved_model.pb.")
     metadata = path / "keras_metadata.pb"
@@ -107,7 +151,7 @@ def _saved_model_configs(path: Path) -> list:
         )
     from tf_keras.protobuf import saved_metadata_pb2
 
-    return [json.loads(node.metadata) for node in saved_metadata_pb2.SavedMetadata.FromString(metadata.read_bytes()).nodes]
+    return [node.metadata for node in saved_metadata_pb2.SavedMetadata.FromString(metadata.read_bytes()).nodes]
 
 
 def _suspicions(config) -> Iterator[str]:
@@ -117,28 +161,26 @@ def _suspicions(config) -> Iterator[str]:
             yield from _suspicions(part)
     if not isinstance(config, dict):
         return
-    name, inner = config.get("class_name"), config.get("config")
-    if name in ("Lambda", "__lambda__") or config.get("function_type") == "lambda":
-        yield "it has a Lambda layer"
-    function = inner.get("function") if isinstance(inner, dict) else None
-    if name in ("TFOpLambda", "SlicingOpLambda") and isinstance(function, str) and _untrusted_op(function):
-        yield f"it calls {function}"
-    module = config.get("module")
-    if isinstance(module, str) and name is not None:
-        named = inner if name == "function" else name
-        if module.split(".")[0] not in _TRUSTED or (name == "function" and _untrusted_function(module, str(inner))):
-            yield f"it names {named} of the module {module}"
+    name, inner, module = config.get("class_name"), config.get("config"), config.get("module")
+    if name in _CODE:
+        yield f"it has a {name} layer" if name != "__lambda__" else "it has a lambda function"
+    if any(key.endswith("_type") and value == "lambda" for key, value in config.items()):
+        yield "it holds the code of a Lambda or wrapper"
+    if name in ("TFOpLambda", "SlicingOpLambda") and not _OPS.fullmatch(str((inner or {}).get("function"))):
+        yield f"it calls {(inner or {}).get('function')}"
+    if isinstance(module, str) and name is not None and not _is_trusted(module, str(name), inner):
+        yield f"it names {inner if name == 'function' else name} of the module {module}"
     for part in config.values():
         yield from _suspicions(part)
 
 
-def _untrusted_function(module: str, function: str) -> bool:
-    # Keras writes "builtins" for its own activations and the like; its utilities download, unpack and unmarshal.
-    return bool(set(module.split(".")) & {"utils", "saving"}) or (module == "builtins" and hasattr(builtins, function))
-
-
-def _untrusted_op(function: str) -> bool:
-    return any(word in function for word in _UNTRUSTED_OPS)
+def _is_trusted(module: str, name: str, inner) -> bool:
+    parts = module.split(".")
+    if parts[0] not in _TRUSTED or {"utils", "saving"} & set(parts):  # Keras's utilities download, unpack and unmarshal
+        return False
+    if name == "function":
+        return bool(_FUNCTIONS & set(parts)) and not (module == "builtins" and hasattr(builtins, str(inner)))
+    return module != "builtins" and (name[0].isupper() or name.startswith("__"))  # a class: a function could be called
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ import tf_keras
 
 from tfrecall import criteria, sparsity, weights
 from tfrecall.errors import InputError
-from tfrecall.pruning import tfmot
+from tfrecall.pruning import choice, tfmot
 from tfrecall.pruning.tfmot import PruningCallback
 
 __all__ = ["PruningCallback", "prepare", "prune", "strip"]
@@ -65,7 +65,7 @@ def prune(
     criterion = criteria.get(criterion, seed)
     # The scores come from the model as it was given, since that one is compiled.
     pruned = model if binding.is_prepared(model) else binding.prepare(model, include_classifier)
-    kept, thresholds = binding.choose(model, target, binding.masks(pruned), criterion, data, loss, scope)
+    kept, thresholds = choice.choose(model, target, binding.masks(pruned), criterion, data, loss, scope)
     binding.set_masks(pruned, kept, thresholds)
     return pruned
 

@@ -19,7 +19,8 @@ from tensorflow_model_optimization.python.core.sparsity.keras.pruning_callbacks 
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
 
 from tfrecall import criteria, sparsity, weights
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, unknown
+from tfrecall.pruning import choice
 
 
 @tf_keras.utils.register_keras_serializable(package="tfrecall")
@@ -82,6 +83,8 @@ def prepare(model, include_classifier: bool = False):
         If the model is subclassed, or has nothing to prune.
     """
     _require_graph(model)
+    if is_prepared(model):
+        raise InputError("the model is prepared already: prune it as it is, or strip it first.")
     names = {path.rpartition("/")[0] for path in weights.removable(model, include_classifier)}
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
@@ -95,7 +98,7 @@ def strip(model):
     Parameters
     ----------
     model : tf_keras.Model
-        A wrapped model; its layers become the plain model's.
+        Wrapped, or plain already. It is not changed, and shares nothing with the result.
 
     Returns
     -------
@@ -104,22 +107,14 @@ def strip(model):
         such as `UndecayedL2`.
     """
     _require_graph(model)
-    for wrapper in _wrappers(model).values():
-        for weight, mask, _ in wrapper.pruning_vars:
-            weight.assign(weight.numpy() * mask.numpy())
-            for component in _components(weight):
-                if isinstance(component.constraint, _Held):
-                    component._constraint = component.constraint.inner
-
-    def unwrap(layer):
-        if isinstance(layer, pruning_wrapper.PruneLowMagnitude):
-            inner = layer.layer
-            if not hasattr(inner, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
-                inner._batch_input_shape = layer._batch_input_shape  # a Sequential model is built from its first layer's
-            return inner
-        return layer
-
-    return _clone(model, unwrap)
+    originals = dict(weights.walk(model))
+    plain = _clone(model, _plain_copy)
+    for path, layer in weights.walk(plain):
+        layer.set_weights(weights.unwrapped(originals[path]).get_weights())
+    held, kernels = masks(model), weights.prunable(plain)
+    for path, kept in held.items():
+        kernels[path].variable.assign(kernels[path].variable.numpy() * kept)
+    return plain
 
 
 def is_prepared(model) -> bool:
@@ -168,61 +163,8 @@ def disarm(model) -> None:
 
 def prune_to(model, target: float, criterion, data, loss, scope: str) -> None:
     """Prune a wrapped model to a sparsity of all its parameters; what is pruned stays pruned."""
-    new, thresholds = choose(model, target, masks(model), criterion, data, loss, scope)
+    new, thresholds = choice.choose(model, target, masks(model), criterion, data, loss, scope)
     set_masks(model, new, thresholds)
-
-
-def choose(
-    model, target: float, held: Mapping[str, np.ndarray], criterion, data, loss, scope: str
-) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Choose which weights a model keeps.
-
-    Parameters
-    ----------
-    model : tf_keras.Model
-        It is not changed.
-    target : float
-        Sparsity over all trainable parameters, in [0, 1).
-    held : mapping of str to ndarray of bool
-        The weights that may be pruned by path, False where they are already.
-    criterion : Criterion
-    data, loss
-        As `Criterion.scores` takes them.
-    scope : {"global", "layer"}
-
-    Returns
-    -------
-    masks : dict of str to ndarray of bool
-    thresholds : dict of str to float
-        The highest finite score removed from each weight, 0 if there is none; empty if there was nothing to choose.
-    """
-    sizes = sum(mask.size for mask in held.values())
-    removed = sum(int(np.count_nonzero(~mask)) for mask in held.values())
-    k = max(removed, sparsity.budget(target, weights.total_parameters(model), sizes))
-    if k == removed:
-        return dict(held), {}
-    scores = criterion.scores(model, data, loss=loss)
-    missing = [path for path in held if np.shape(scores.get(path)) != held[path].shape]
-    if missing:
-        raise InputError(
-            f"the criterion must return an array of the weight's shape for every weight; {missing[0]} lacks one."
-        )
-    ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
-    kept = _select(ranked, held, k, scope)
-    gone = {path: ranked[path][~kept[path] & np.isfinite(ranked[path])] for path in kept}
-    return kept, {path: float(array.max(initial=0.0)) for path, array in gone.items()}
-
-
-def _select(ranked: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], k: int, scope: str) -> dict[str, np.ndarray]:
-    """Select what to keep; a tensor that lacks more than its share already stays as it is, the others make up for it."""
-    settled: dict[str, np.ndarray] = {}
-    while True:
-        left = k - sum(int(np.count_nonzero(~mask)) for mask in settled.values())
-        kept = sparsity.select({path: scores for path, scores in ranked.items() if path not in settled}, left, scope)
-        revived = {path: held[path] for path, mask in kept.items() if (mask & ~held[path]).any()}
-        if not revived:
-            return {path: settled.get(path, kept.get(path)) for path in ranked}
-        settled |= revived
 
 
 class PruningCallback(UpdatePruningStep):
@@ -248,7 +190,8 @@ class PruningCallback(UpdatePruningStep):
     Raises
     ------
     InputError
-        If only one of criterion and schedule is given. At the start of training: if the model is not wrapped.
+        If only one of criterion and schedule is given, or one is of the wrong kind. At the start of training: if the model
+        is not wrapped, or cannot be pruned as far as the schedule goes.
 
     Examples
     --------
@@ -261,6 +204,12 @@ class PruningCallback(UpdatePruningStep):
         if (criterion is None) != (schedule is None):
             raise InputError("PruningCallback takes a criterion and a schedule together, or neither.")
         self.criterion = None if criterion is None else criteria.get(criterion, seed)
+        if scope not in sparsity.SCOPES:
+            raise unknown("scope", scope, sparsity.SCOPES)
+        if schedule is not None and not isinstance(schedule, PruningSchedule):
+            raise InputError(
+                f"schedule must be a PruningSchedule, such as tfrecall.schedules.OneShot(0.5); got {schedule!r}."
+            )
         self.schedule, self.data, self.loss, self.scope = schedule, data, loss, scope
         if self.criterion is not None and getattr(self.criterion, "needs_data", False) and data is None:
             raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
@@ -272,6 +221,7 @@ class PruningCallback(UpdatePruningStep):
             raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
         if self.schedule is not None:
             disarm(self.model)
+            self._require_feasible()
             self._done = int(self.model.optimizer.iterations.numpy())
             # The optimizer may have gone past events without this callback; one that was there changes nothing now.
             missed = self.schedule.latest(self._done) if hasattr(self.schedule, "latest") else None
@@ -287,6 +237,11 @@ class PruningCallback(UpdatePruningStep):
         self._done = coming
         if due:
             prune_to(self.model, due[-1], self.criterion, self.data, self.loss, self.scope)
+
+    def _require_feasible(self) -> None:
+        removable = sum(mask.size for mask in masks(self.model).values())
+        for _, target in self.schedule.events()[-1:] if hasattr(self.schedule, "events") else ():
+            sparsity.budget(target, weights.total_parameters(self.model), removable)
 
     def on_train_end(self, logs=None):
         """Mask the weights once more: an optimizer's moving average may have replaced them."""
@@ -333,6 +288,14 @@ def _pruning_vars(model) -> dict[str, tuple]:
     return {
         path: held[id(weight.variable)] for path, weight in weights.prunable(model).items() if id(weight.variable) in held
     }
+
+
+def _plain_copy(layer):
+    inner = weights.unwrapped(layer)
+    copy = type(inner).from_config(inner.get_config())
+    if not hasattr(copy, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
+        copy._batch_input_shape = layer._batch_input_shape  # a Sequential model is built from its first layer's
+    return copy
 
 
 def _clone(model, replace: Callable):

@@ -1,0 +1,65 @@
+"""Which weights a model keeps: the same for every binding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrecall import sparsity, weights
+from tfrecall.errors import InputError, unknown
+
+
+def choose(
+    model, target: float, held: Mapping[str, np.ndarray], criterion, data, loss, scope: str
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Choose which weights a model keeps.
+
+    Parameters
+    ----------
+    model : tf_keras.Model
+        It is not changed.
+    target : float
+        Sparsity over all trainable parameters, in [0, 1).
+    held : mapping of str to ndarray of bool
+        The weights that may be pruned by path, False where they are already.
+    criterion : Criterion
+    data, loss
+        As `Criterion.scores` takes them.
+    scope : {"global", "layer"}
+
+    Returns
+    -------
+    masks : dict of str to ndarray of bool
+    thresholds : dict of str to float
+        The highest finite score removed from each weight, 0 if there is none; empty if there was nothing to choose.
+    """
+    sizes = sum(mask.size for mask in held.values())
+    removed = sum(int(np.count_nonzero(~mask)) for mask in held.values())
+    if scope not in sparsity.SCOPES:
+        raise unknown("scope", scope, sparsity.SCOPES)
+    k = max(removed, sparsity.budget(target, weights.total_parameters(model), sizes))
+    if k == removed:
+        return dict(held), {}
+    scores = criterion.scores(model, data, loss=loss)
+    missing = [path for path in held if np.shape(scores.get(path)) != held[path].shape]
+    if missing:
+        raise InputError(
+            f"the criterion must return an array of the weight's shape for every weight; {missing[0]} lacks one."
+        )
+    ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
+    kept = _select(ranked, held, k, scope)
+    gone = {path: ranked[path][~kept[path] & np.isfinite(ranked[path])] for path in kept}
+    return kept, {path: float(array.max(initial=0.0)) for path, array in gone.items()}
+
+
+def _select(ranked: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], k: int, scope: str) -> dict[str, np.ndarray]:
+    """Select what to keep; a tensor that lacks more than its share already stays as it is, the others make up for it."""
+    settled: dict[str, np.ndarray] = {}
+    while True:
+        left = k - sum(int(np.count_nonzero(~mask)) for mask in settled.values())
+        kept = sparsity.select({path: scores for path, scores in ranked.items() if path not in settled}, left, scope)
+        revived = {path: held[path] for path, mask in kept.items() if (mask & ~held[path]).any()}
+        if not revived:
+            return {path: settled.get(path, kept.get(path)) for path in ranked}
+        settled |= revived
