@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-_RECIPE = (
+# Fields of a Recipe that can be overridden, in both phases, in training alone, and in fine-tuning alone.
+_BOTH = (
     click.option(
         "--recipe", "recipe_name", default="default", metavar="NAME", help="Training recipe: default or paper.  [default]"
     ),
-    click.option("--epochs", type=int, help="Epochs of training."),
-    click.option("--fine-tune-epochs", type=int, help="Epochs of fine-tuning after pruning."),
-    click.option("--batch-size", type=int, help="Images a training step."),
     click.option("--optimizer", metavar="NAME", help="sgd, adam or adamw."),
-    click.option("--learning-rate", type=float, help="Learning rate at the start of training."),
-    click.option("--fine-tune-learning-rate", type=float, help="Learning rate at the start of fine-tuning."),
     click.option("--learning-rate-schedule", metavar="NAME", help="constant, cosine or step."),
     click.option("--momentum", type=float, help="Nesterov momentum of SGD, in [0, 1)."),
-    click.option("--weight-decay", type=float, help="Coefficient of (ε/2)‖θ‖² on models built by name."),
+    click.option("--batch-size", type=int, help="Images a training step."),
     click.option(
         "--validation-fraction", type=float, help="Share of the training images held out to choose the best epoch."
     ),
+)
+_TRAINING = (
+    click.option("--epochs", type=int, help="Epochs of training."),
+    click.option("--learning-rate", type=float, help="Learning rate at the start of training."),
+    click.option("--weight-decay", type=float, help="Coefficient of (ε/2)‖θ‖² on models built by name."),
+)
+_FINE_TUNING = (
+    click.option("--fine-tune-epochs", type=int, help="Epochs of fine-tuning after pruning."),
+    click.option("--fine-tune-learning-rate", type=float, help="Learning rate at the start of fine-tuning."),
     click.option("--score-examples", type=int, help="Training images over which gradients are averaged."),
 )
-RECIPE_FIELDS = (
-    "epochs",
-    "fine_tune_epochs",
-    "batch_size",
-    "optimizer",
-    "learning_rate",
-    "fine_tune_learning_rate",
-    "learning_rate_schedule",
-    "momentum",
-    "weight_decay",
-    "validation_fraction",
-    "score_examples",
-)
-_TRAINING_FIELDS = ("epochs", "learning_rate", "weight_decay")  # which a saved model, trained already, has no use for
 
 dataset = click.option(
     "--dataset",
@@ -65,21 +57,32 @@ format = click.option(
 )
 
 
-def recipe(command: Callable) -> Callable:
-    """Add --recipe and the options that override its values."""
-    for option in reversed(_RECIPE):
-        command = option(command)
-    return command
+def recipe(*, fine_tuning: bool) -> Callable:
+    """Return the decorator that adds --recipe and the options that override its values."""
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed((*_BOTH, *_TRAINING, *(_FINE_TUNING if fine_tuning else ()))):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def chosen_recipe(model: str, options: dict):
-    """Take a recipe's options out of a command's, and return the recipe that they give."""
+    """Take a recipe's options out of a command's, and return the recipe that they give; none is ignored silently."""
     from tfrecall import models, training
     from tfrecall.errors import InputError
 
-    overrides = {name: options.pop(name) for name in RECIPE_FIELDS}
-    idle = [name for name in _TRAINING_FIELDS if overrides[name] is not None]
-    if idle and model not in models.ARCHITECTURES and Path(model).exists():
-        option = f"--{idle[0].replace('_', '-')}"
-        raise InputError(f"{option} is for training a model by name; a saved model is pruned as it is, and then fine-tuned.")
-    return training.recipe(options.pop("recipe_name"), model, **overrides)
+    fields = [field.name for field in dataclasses.fields(training.Recipe) if field.name in options]
+    given = {name: value for name in fields if (value := options.pop(name)) is not None}
+    chosen = training.recipe(options.pop("recipe_name"), model, **given)
+    if "momentum" in given and chosen.optimizer != "sgd":
+        raise InputError(f"--momentum is for sgd; {chosen.optimizer} has its own.")
+    trained_already = model not in models.ARCHITECTURES and Path(model).exists()
+    for name in ("epochs", "learning_rate", *(["weight_decay"] if chosen.optimizer != "adamw" else [])):
+        if name in given and trained_already:
+            raise InputError(
+                f"--{name.replace('_', '-')} is for training a model by name; a saved model is pruned as it is, and then "
+                "fine-tuned."
+            )
+    return chosen

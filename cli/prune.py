@@ -28,7 +28,7 @@ from tfrecall.cli.session import progress, session
 @options.format
 @options.strategy
 @options.unsafe
-@options.recipe
+@options.recipe(fine_tuning=True)
 @options.quiet
 @options.verbose
 def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbose, **others):

@@ -41,6 +41,10 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
         _fail(error, 2, verbose)
     except (TrainingError, OSError) as error:  # OSError: a full disk, a file that vanished
         _fail(error, 1, verbose)
+    except click.ClickException:
+        raise
+    except Exception as error:  # the last door: its user needs one line, and a way to the rest
+        _fail(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]} (--verbose shows all)", 1, verbose)
     except KeyboardInterrupt:
         click.echo("Interrupted: nothing was written.", err=True)
         sys.exit(130)

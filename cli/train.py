@@ -14,7 +14,7 @@ from tfrecall.cli.session import progress, session
 @click.option("--output", metavar="FILE", help="The .keras file to write.  [runs/MODEL-DATASET-seedN.keras]")
 @options.overwrite
 @options.strategy
-@options.recipe
+@options.recipe(fine_tuning=False)
 @options.quiet
 @options.verbose
 def command(model, dataset, seed, output, overwrite, strategy, quiet, verbose, **others):

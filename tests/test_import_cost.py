@@ -18,6 +18,7 @@ SCRIPT = Path(sys.executable).with_name("tfrecall")
 FLOORS = {
     "tfrecall": 0,
     "tfrecall.errors": 0,
+    "tfrecall.publishing": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
     "tfrecall.report.slope": 1,

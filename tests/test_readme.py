@@ -10,15 +10,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    assert len([line for line in blocks[0].splitlines() if line]) == 10
     names = {}
     exec(blocks[0], names)
+    exec(blocks[1], names)
     printed = capsys.readouterr().out
     assert "slope α" in printed
     assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
     zeros = sum(int((weight.numpy() == 0).sum()) for weight in names["final"].trainable_weights if weight.shape.rank > 1)
     assert zeros == round(0.9 * 61_706)
-    exec(blocks[1], names)
+    exec(blocks[2], names)
     from tfrecall.pruning import tfmot
 
     kept = tfmot.masks(names["prepared"])

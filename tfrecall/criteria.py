@@ -252,7 +252,11 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
     while True:
         sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
         for x, y, sample_weight in _batches(data):
-            gradients, examples = batch_gradient(x, y, sample_weight, scale)
+            try:
+                gradients, examples = batch_gradient(x, y, sample_weight, scale)
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                reason = str(getattr(error, "message", error)).strip().splitlines()[0]
+                raise InputError(f"the data for the criterion do not fit the model or its loss: {reason}") from error
             count += examples
             for total, gradient in zip(sums, gradients):
                 total += gradient

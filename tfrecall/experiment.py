@@ -386,10 +386,11 @@ def _steps(split, recipe: Recipe) -> int:
 
 
 def _stem(name: str) -> str:
-    stem = Path(name).name if Path(name).exists() else name.replace("/", "-")  # TFDS has names like emnist/balanced
-    for ending in (".keras", ".h5", ".npz"):
-        stem = stem.removesuffix(ending)
-    return stem.replace(":", "-") or "run"
+    path = Path(name)
+    if path.suffix in (".keras", ".h5", ".hdf5", ".npz"):
+        return path.stem
+    stem = path.absolute().name if path.exists() else name  # TFDS has names like emnist/balanced:3.0.1
+    return stem.replace("/", "-").replace(":", "-")
 
 
 def _say(progress: str, line: str) -> None:

@@ -142,8 +142,8 @@ def names_a_module(config):
         (["prune", "--ratio", "nan"], "ratio must be .*; got nan"),
         (["prune", "--ratio", "inf"], "ratio must be .*; got inf"),
         (["prune", "--ratio", "half"], "'half' is not a valid float"),
-        (["prune", "--seed", "-1"], "seed must lie between 0 and"),
-        (["prune", "--epochs", "0"], "epochs must be at least 1; got 0"),
+        (["prune", "--seed", "-1"], "seed must be a whole number between 0 and"),
+        (["prune", "--epochs", "0"], "epochs must be a whole number of at least 1; got 0"),
         (["prune", "--learning-rate", "nan"], "learning_rate must be above 0"),
         (["prune", "--momentum", "1"], "momentum must be at least 0 and below 1"),
         (["prune", "--validation-fraction", "1"], "validation_fraction must lie between 0 and 1"),
@@ -250,6 +250,11 @@ def test_exports_that_cannot_be(shelf):
 def test_options_that_a_saved_model_has_no_use_for(shelf, option):
     line = refused("prune", "--model", shelf / "good.keras", option, "1")
     assert f"{option} is for training a model by name" in line
+
+
+def test_options_that_would_change_nothing(shelf):
+    assert "--momentum is for sgd" in refused("prune", "--optimizer", "adam", "--momentum", "0.5")
+    assert "No such option" in refused("train", "--fine-tune-epochs", "1")
 
 
 def test_a_model_with_nothing_to_prune(shelf):

@@ -165,7 +165,7 @@ def test_export_for_serving(shelf, tmp_path):
     answer = tf.saved_model.load("served").signatures["serving_default"](images=tf.constant(images))
     with np.load(shelf / "whole.npz") as file:
         np.testing.assert_allclose(answer["probabilities"], file["probabilities"], atol=1e-5)
-    assert answer["class_names"].numpy().astype(str).tolist() == list("0123456789")
+    assert answer["class_names"].numpy()[7].astype(str).tolist() == list("0123456789")
     (Path("served") / "saved_model.pb").write_text("old")
     refused = invoke("export", shelf / "whole.keras", "--output", "served")
     assert refused.exit_code == 2

@@ -688,6 +688,16 @@ class TestStrip:
         assert result.returncode == 0, result.stderr[-2000:]
         assert result.stdout.split() == [str(k)] * 3
 
+    def test_the_wrapped_model_keeps_its_masks_and_shares_nothing(self, data):
+        pruned = compiled(pruning.prune(mlp(), 0.5, "magnitude"))
+        plain = compiled(pruning.strip(pruned))
+        before = kernels(pruned)
+        fit(plain, data)
+        for path, kernel in kernels(pruned).items():
+            np.testing.assert_array_equal(kernel, before[path])
+        pruned.fit(*data, verbose=0)
+        assert zeros(pruned) == count(TOTAL, 0.5)
+
     def test_a_sequential_model_stays_built(self):
         plain = pruning.strip(pruning.prune(mlp(), 2))
         assert isinstance(plain, tf_keras.Sequential)
@@ -770,6 +780,19 @@ class TestErrors:
         callback = PruningCallback() if schedule is None else PruningCallback("magnitude", schedule)
         with pytest.raises(InputError, match=r"tfrecall\.prepare"):
             fit(compiled(mlp()), data, callback)
+
+    def test_a_model_that_is_prepared_is_not_prepared_again(self):
+        with pytest.raises(InputError, match="prepared already"):
+            pruning.prepare(pruning.prepare(mlp()))
+
+    def test_the_callback_says_at_once_what_cannot_be(self, data):
+        with pytest.raises(InputError, match="unknown scope 'gobal': did you mean global"):
+            PruningCallback("mp", schedules.OneShot(2), scope="gobal")
+        with pytest.raises(InputError, match="schedule must be an object"):
+            PruningCallback("mp", "one-shot")
+        callback = PruningCallback("mp", schedules.Polynomial(1000, 1, 10**6))
+        with pytest.raises(InputError, match="infeasible"):
+            fit(compiled(pruning.prepare(mlp())), data, callback)
 
     def test_the_callback_takes_both_or_neither(self, data):
         for arguments in ({"criterion": "magnitude"}, {"schedule": schedules.OneShot(2)}):

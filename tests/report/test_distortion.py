@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from tfrecall.errors import InputError
+from tfrecall.report import document
 from tfrecall.report.distortion import distortion
-from tfrecall.report.slope import VERDICTS, Alpha, outcomes, slope
+from tfrecall.report.slope import VERDICTS, Alpha, outcomes, slope, verdict_sentence
 
 
 def images(counts):
@@ -317,8 +318,8 @@ def test_a_class_whose_recall_is_the_accuracy_has_no_ratio():
     d = distortion(*images(overlapping([90, 80, 70], [80, 50, 50], 100)))
     assert np.isnan(d.intensification).tolist() == [False, True, False]
     rows = {line.split()[0]: line for line in str(d).splitlines()}
-    assert rows["1"].endswith("–")
-    assert not rows["0"].endswith("–")
+    assert rows["1"].endswith("B = 0")
+    assert not rows["0"].endswith("B = 0")
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
@@ -568,3 +569,31 @@ def test_invalid_input_is_refused_in_one_line(arguments, options, message):
     with pytest.raises(InputError, match=message) as refused:
         distortion(*arguments, **options)
     assert "\n" not in str(refused.value)
+
+
+def test_three_images_tell_nothing():
+    """Recalls of exactly 0 and 1 have no bootstrap noise: few images must not make a confident verdict of that."""
+    alpha = distortion([0, 1, 2], [0, 0, 0], [1, 1, 1]).alpha
+    assert alpha.verdict == "not identifiable"
+    assert alpha.corrected is None
+
+
+def test_a_negative_slope_is_not_called_closer():
+    counts = np.array([[300, 600, 50, 50], [300, 50, 600, 50]])
+    alpha = slope(counts)
+    assert alpha.corrected_high < 0
+    assert alpha.verdict == "de-intensified"
+    assert "traded places" in verdict_sentence(alpha)
+
+
+def test_an_accuracy_of_nothing_is_named():
+    d = distortion([0, 1, 1], [1, 0, 0], [0, 1, 1])
+    assert "A = 0" in str(d)
+    assert {row["note"] for row in document.report(d)["classes"]} == {"accuracy is 0"}
+    assert "B = 0" in str(distortion([0, 1, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1]))
+
+
+def test_a_level_is_printed_as_it_is():
+    y = np.repeat([0, 1], 200)
+    before = np.where(np.arange(400) % 200 < np.repeat([190, 120], 200), y, 1 - y)
+    assert "99.9% interval" in str(distortion(y, before, before, level=0.999))

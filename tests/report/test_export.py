@@ -81,7 +81,7 @@ assert not foreign, foreign[:5]
 print(json.dumps({
     "answers": answers,
     "default": default["probabilities"].numpy().tolist(),
-    "class_names": [name.decode() for name in default["class_names"].numpy()],
+    "class_names": [name.decode() for name in default["class_names"].numpy()[-1]],
     "prediction": [name.decode() for name in default["prediction"].numpy()],
     "by_name": {name: values.numpy().tolist() for name, values in by_name.items()},
 }))

@@ -95,15 +95,16 @@ class Distortion:
         """Return the table: one line a class, the worst hit first, and the verdict."""
         width = min(24, max([5, *map(len, self.class_names)]))
         lines = [
-            f"{'class':<{width}}  support   recall before → after   change   balance → after     I",
+            f"{'class':<{width}}  support   recall before → after   change   balance → after      I",
         ]
         for c in self.worst_first:
-            name = self.class_names[c]
+            name = " ".join(self.class_names[c].split())
             name = name if len(name) <= width else name[: width - 1] + "…"
             if not self.support[c]:
                 lines.append(f"{name:<{width}}  {0:>7}   no test images")
                 continue
-            ratio = f"{self.intensification[c]:6.2f}" if np.isfinite(self.intensification[c]) else "     –"
+            empty = "  B = 0" if self.accuracy_before and self.accuracy_after else "  A = 0"
+            ratio = f"{self.intensification[c]:7.2f}" if np.isfinite(self.intensification[c]) else empty
             lines.append(
                 f"{name:<{width}}  {self.support[c]:>7}   {self.recall_before[c]:>13.4f} → {self.recall_after[c]:.4f}"
                 f"  {self.recall_change[c]:>+7.4f}   {self.balance_before[c]:>+7.4f} → {self.balance_after[c]:>+7.4f}{ratio}"

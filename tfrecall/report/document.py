@@ -126,6 +126,8 @@ def to_markdown(document: dict) -> str:
 
 NO_IMAGES = "no test images"
 NO_BALANCE = "balance before is 0"
+NO_ACCURACY = "accuracy is 0"
+_NO_RATIO = {NO_BALANCE: "B=0", NO_ACCURACY: "A=0"}
 
 CLASS_HEADER = ("class", "images", "recall", "→ after", "change", "balance", "→ after", "I")
 EVALUATION_HEADER = ("class", "images", "recall", "precision", "F1")
@@ -144,7 +146,7 @@ def class_cells(row: dict) -> tuple[str, ...]:
         f"{_change(row):+.3f}",
         _signed(row["balance_before"]),
         _signed(row["balance_after"]),
-        "B=0" if row["intensification"] is None else f"{row['intensification']:.2f}",
+        _NO_RATIO[row["note"]] if row["intensification"] is None else f"{row['intensification']:.2f}",
     )
 
 
@@ -178,12 +180,17 @@ def summary(document: dict) -> list[str]:
 def _class_row(measured: Distortion, index: int) -> dict:
     values = {name: float(getattr(measured, name)[index]) for name in _COLUMNS}
     support = int(measured.support[index])
-    missing = math.isnan(values["intensification"])
+    if not support:
+        note = NO_IMAGES
+    elif math.isnan(values["normalized_before"]) or math.isnan(values["normalized_after"]):
+        note = NO_ACCURACY
+    else:
+        note = NO_BALANCE if math.isnan(values["intensification"]) else None
     return {
         "class": measured.class_names[index],
         "support": support,
         **{name: None if math.isnan(value) else value for name, value in values.items()},
-        "note": NO_IMAGES if not support else NO_BALANCE if missing else None,
+        "note": note,
     }
 
 

@@ -78,7 +78,8 @@ def balance(document: dict):
     alpha = doc.alpha_of(document)
     if alpha.corrected is not None:
         ends = [-reach * alpha.corrected, reach * alpha.corrected]
-        axes.plot([-reach, reach], ends, color=_AFTER, label=f"slope, corrected: α = {alpha.corrected:.2f}")
+        label = f"slope corrected for noise: {alpha.corrected:.2f} (uncorrected α = {alpha.value:.2f})"
+        axes.plot([-reach, reach], ends, color=_AFTER, label=label)
     axes.scatter(x, y, color=_BEFORE, s=36, zorder=3, label="a class")
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axes.set_xlabel("normalized recall balance before (recall − accuracy) / accuracy")

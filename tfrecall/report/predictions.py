@@ -149,7 +149,5 @@ def _read_npz(path: Path) -> Predictions:
         raise InputError(
             f"{path} must hold y_true and y_pred or probabilities; it holds {', '.join(found)[:80] or 'nothing'}."
         )
-    names = arrays.get("class_names")
-    return Predictions(
-        np.asarray(arrays["y_true"]), np.asarray(predicted), None if names is None else tuple(str(name) for name in names)
-    )
+    names = tuple(map(str, np.atleast_1d(arrays["class_names"]))) if "class_names" in arrays else None
+    return Predictions(np.asarray(arrays["y_true"]), np.asarray(predicted), names)

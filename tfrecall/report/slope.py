@@ -17,6 +17,7 @@ from tfrecall.report.performance import divide
 
 VERDICTS = ("intensified", "de-intensified", "inconclusive", "not identifiable")
 
+_LEAST_IMAGES = 5  # of the median class
 _BLOCK = 2_000_000  # cells (resample × class) drawn at once: some 100 MB of temporaries
 
 
@@ -80,7 +81,8 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
     - α = N / D and α_corrected = (N − K) / (D − S);
     - a resample adds the noise of the test set once more, so that (N* − K) / (D* − S) scatters around α and
       (N* − 2K) / (D* − 2S) around α_corrected; the intervals are the percentiles of these;
-    - the slope counts as identifiable if D − S > z · sd(D*), z being the normal quantile of `level`, two-sided.
+    - the slope counts as identifiable if D − S > z · sd(D*), z being the normal quantile of `level`, two-sided, and the
+      median class has at least 5 images: with fewer, recalls of exactly 0 or 1 look as if they had no noise.
 
     Parameters
     ----------
@@ -111,7 +113,8 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
     numerators, denominators = _terms(drawn_before, drawn_after)
     low, high = _interval(numerators - shared, denominators - noise, level)
     signal = denominator[0] - noise
-    if not signal > NormalDist().inv_cdf((1 + level) / 2) * denominators.std():
+    clear = signal > NormalDist().inv_cdf((1 + level) / 2) * denominators.std()
+    if not clear or np.median(counts.sum(axis=1)) < _LEAST_IMAGES:
         return Alpha(value, low, high, *nothing[2:])
     corrected = float((numerator[0] - shared) / signal)
     corrected_low, corrected_high = _interval(numerators - 2 * shared, denominators - 2 * noise, level)
@@ -132,7 +135,7 @@ def describe_alpha(alpha: Alpha) -> list[str]:
             verdict_sentence(alpha),
         ]
     return [
-        f"slope α {alpha.value:.3f}  {alpha.level:.0%} interval {_range(alpha.low, alpha.high)}",
+        f"slope α {alpha.value:.3f}  {100 * alpha.level:.4g}% interval {_range(alpha.low, alpha.high)}",
         f"corrected for test-set noise {alpha.corrected:.3f}  {_range(alpha.corrected_low, alpha.corrected_high)}",
         verdict_sentence(alpha),
     ]
@@ -142,6 +145,8 @@ def verdict_sentence(alpha: Alpha) -> str:
     """Say the verdict in one sentence that needs no knowledge of the symbols."""
     if alpha.value is None:
         return "Not identifiable: an accuracy of 0, or recalls that all equal the accuracy, leave no slope."
+    if alpha.corrected_high is not None and alpha.corrected_high < 0:
+        return "De-intensified beyond 0: strong and weak classes traded places."
     return {
         "intensified": "Intensified: recalls moved further from the accuracy; weak classes lost the most.",
         "de-intensified": "De-intensified: recalls moved closer to the accuracy.",
