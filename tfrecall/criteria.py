@@ -175,6 +175,12 @@ def get(criterion: str | Criterion, seed: int = 0) -> Criterion:
     return criterion
 
 
+def require_data(data) -> None:
+    """Raise InputError if there are no data for a criterion that needs them."""
+    if data is None:
+        raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+
+
 def _values(model) -> dict[str, np.ndarray]:
     from tfrecall import weights
 
@@ -228,8 +234,7 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
 
     from tfrecall import weights
 
-    if data is None:
-        raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+    require_data(data)
     found = weights.prunable(model)
     variables = [_primary(weight.variable) for weight in found.values()]
     example_losses = _example_losses(model, loss)

@@ -209,8 +209,8 @@ class PruningCallback(UpdatePruningStep):
         if schedule is not None and not isinstance(schedule, PruningSchedule):
             raise InputError(f"schedule must be an object, such as tfrecall.schedules.OneShot(0.5); got {schedule!r}.")
         self.schedule, self.data, self.loss, self.scope = schedule, data, loss, scope
-        if self.criterion is not None and getattr(self.criterion, "needs_data", False) and data is None:
-            raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+        if getattr(self.criterion, "needs_data", False):
+            criteria.require_data(data)
 
     def on_train_begin(self, logs=None):
         """Find the wrappers; see that nothing but this callback changes masks."""
