@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 import warnings
@@ -32,6 +33,7 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
     """
     from tfrecall.errors import InputError, TrainingError
 
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         if tensorflow:
             _import_tensorflow(verbose)
@@ -55,6 +57,10 @@ def progress(quiet: bool) -> str:
     if quiet:
         return "none"
     return "bar" if sys.stderr.isatty() else "lines"
+
+
+def _terminate(number, frame):
+    raise SystemExit(128 + number)  # so that temporary folders are cleaned up
 
 
 def _fail(error: Exception, code: int, verbose: bool) -> None:

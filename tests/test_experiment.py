@@ -322,7 +322,8 @@ def test_overwriting_replaces_what_a_run_writes_and_nothing_else(small, tmp_path
     for name in (
         "report.json",
         "figures/balance.png",
-        "saved_model/stale.txt",
+        "saved_model/mine.txt",
+        "saved_model/variables/stale.txt",
         "notes.txt",
         "figures/mine.png",
         "data/a.csv",
@@ -335,9 +336,9 @@ def test_overwriting_replaces_what_a_run_writes_and_nothing_else(small, tmp_path
     assert (output / "report.json").read_text() == "old"
     report = experiment.run(settings, output, overwrite=True)
     assert strict(output / "report.json") == report
-    for name in ("notes.txt", "figures/mine.png", "data/a.csv"):
+    for name in ("notes.txt", "figures/mine.png", "data/a.csv", "saved_model/mine.txt"):
         assert (output / name).read_text() == "old", name
-    assert not (output / "saved_model" / "stale.txt").exists()
+    assert not (output / "saved_model" / "variables" / "stale.txt").exists()
     assert (output / "figures" / "balance.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert not [name for name in tree(output) if name.startswith(".")]

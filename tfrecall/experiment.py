@@ -27,7 +27,7 @@ WRITTEN = (
     "config.json",
     "baseline.keras",
     "pruned.keras",
-    "saved_model",
+    *(f"saved_model/{name}" for name in ("saved_model.pb", "fingerprint.pb", "variables", "assets")),
     "predictions.npz",
     "report.json",
     "report.md",
@@ -251,7 +251,7 @@ def run(
     data, baseline, scope = start(settings)
     require_feasible(settings, baseline)
     if settings.trained_here:
-        _say(progress, f"Training {settings.model} on {data.name}: {settings.recipe.epochs} epochs")
+        _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
         train(settings, data, baseline, scope, progress)
     else:
         with scope.scope():
@@ -260,7 +260,7 @@ def run(
     _say(
         progress,
         f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}, and fine-tuning: "
-        f"{settings.recipe.fine_tune_epochs} epochs",
+        f"{_epochs(settings.recipe.fine_tune_epochs)}",
     )
     pruned, one_shot = prune_and_fine_tune(settings, data, baseline, scope, progress)
     after = training.predict(pruned, data.test)
@@ -324,7 +324,7 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists already: choose another file with --output, or replace it with --overwrite.")
     data, model, scope = start(settings)
-    _say(progress, f"Training {settings.model} on {data.name}: {settings.recipe.epochs} epochs")
+    _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
     train(settings, data, model, scope, progress)
     evaluation = document.evaluation(
         performance(data.test.labels, training.predict(model, data.test), data.class_names),
@@ -379,6 +379,10 @@ def require_free(output: Path, overwrite: bool) -> None:
         raise InputError(
             f"{output} is not empty: choose another --output, or replace an earlier run's files with --overwrite."
         )
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' * (count != 1)}"
 
 
 def _steps(split, recipe: Recipe) -> int:

@@ -44,8 +44,10 @@ def require_place(folder: Path, names: Sequence[str]) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
     if not there.is_dir():
         raise InputError(f"{there} is a file, not a folder: choose another --output.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there} cannot be written to: choose another --output.")
+    try:
+        TemporaryDirectory(prefix=".tfrecall-", dir=there).cleanup()  # what permissions say is not all that counts
+    except OSError as error:
+        raise InputError(f"{there} cannot be written to: choose another --output.") from error
     for place in (folder / part for name in names for part in (Path(name), *Path(name).parents[:-1])):
         if place.exists() and place.is_dir() == bool(place.suffix):
             kinds = ("file", "folder") if place.suffix else ("folder", "file")

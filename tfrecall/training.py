@@ -92,7 +92,7 @@ _PAPER_RESNET = Recipe(
 )
 # Small batches and gentle steps, so that a thousand digits are enough to learn from in a minute on two cores.
 _DEFAULT = Recipe(learning_rate_schedule="cosine", batch_size=64, weight_decay=5e-4, score_examples=512)
-_DEFAULT_DEEP = dataclasses.replace(_DEFAULT, epochs=15, fine_tune_epochs=8)
+_DEFAULT_DEEP = dataclasses.replace(_DEFAULT, epochs=12, fine_tune_epochs=6)
 
 #: by name, for small models such as LeNet-5 (and for files), and for deep ones
 RECIPES = {"default": (_DEFAULT, _DEFAULT_DEEP), "paper": (_PAPER_LENET, _PAPER_RESNET)}

@@ -257,6 +257,24 @@ def test_options_that_would_change_nothing(shelf):
     assert "No such option" in refused("train", "--fine-tune-epochs", "1")
 
 
+def test_a_model_with_one_sigmoid_says_what_it_takes(shelf, tmp_path):
+    import tf_keras
+
+    layers = tf_keras.layers
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(1, activation="sigmoid")])
+    model.save(tmp_path / "binary.keras")
+    assert "two with softmax" in refused("prune", "--model", "binary.keras")
+
+
+def test_an_output_that_cannot_be_made_is_found_before_training():
+    assert "cannot be written to" in refused("prune", "--output", "/proc/none")
+
+
+def test_a_seed_below_zero(tmp_path):
+    np.savez(tmp_path / "a.npz", y_true=[0, 1], y_pred=[0, 1])
+    assert "seed must be at least 0" in refused("report", "a.npz", "a.npz", "--seed", "-1")
+
+
 def test_a_model_with_nothing_to_prune(shelf):
     assert re.search("nothing to prune.*--prune-classifier", refused("prune", "--model", shelf / "classifier.keras"))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -192,3 +194,23 @@ def test_train_then_prune_the_file(shelf, tmp_path):
     pruned = invoke("prune", "--model", "a.keras", "--dataset", shelf / "small.npz", "--fine-tune-epochs", 1, "--quiet")
     assert pruned.exit_code == 0, pruned.output
     assert read("runs/a-small-undecayed-0.5-seed0", "report.json")["before"]["accuracy"] == pytest.approx(accuracy)
+
+
+def test_an_ended_process_leaves_nothing_behind(shelf, tmp_path):
+    """SIGTERM at any moment, also while files are written: the folder is whole or not there."""
+    for line in ("epoch", "Pruning"):
+        command = [
+            Path(sys.executable).with_name("tfrecall"),
+            "prune",
+            "--epochs",
+            "1",
+            "--fine-tune-epochs",
+            "1",
+            "--output",
+        ]
+        process = subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True)
+        next(said for said in process.stderr if line in said)
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert list(tmp_path.iterdir()) == []

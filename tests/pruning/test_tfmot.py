@@ -401,6 +401,14 @@ class TestFurther:
             pruning.prune(pruned, 50)
         assert removed(pruned) == zeros(pruned) == count(TOTAL, 2)
 
+    def test_zeros_of_a_plain_model_stay_pruned(self, data):
+        sparse = pruning.strip(pruning.prune(mlp(), 4, "magnitude"))
+        pruned = compiled(pruning.prune(sparse, 2, "undecayed", data, loss=LOSS))
+        fit(pruned, data, PruningCallback(), epochs=2)
+        assert zeros(pruned) == count(TOTAL, 4)
+        for path, kernel in kernels(sparse).items():
+            assert not kernels(pruned)[path][kernel == 0].any()
+
     def test_a_stripped_model(self, data):
         model = pruning.strip(pruning.prune(mlp(), 2))
         again = pruning.prune(model, 3)

@@ -19,6 +19,8 @@ def require_image_classifier(model, name: str = "the model") -> None:
 def require_classes(model, name: str, data: str, classes: int) -> None:
     """Raise InputError unless a classifier tells as many classes apart as a data set has."""
     own = model.outputs[0].shape[1]
+    if own == 1:
+        raise InputError(f"{name} has one output: give it one for each class (two with softmax, not one with sigmoid).")
     if own != classes:
         raise InputError(
             f"{name} tells {own} classes apart, but {data} has {classes}: choose the data set that it was trained on."

@@ -130,6 +130,7 @@ def _h5_configs(path: Path) -> list:
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise InputError(f"{path} holds weights without a model: save the whole model, with model.save(path).")
+        _require_tf_keras(path, str(file.attrs.get("keras_version", "")))
         return [json.loads(file.attrs["model_config"])]
 
 

@@ -35,7 +35,8 @@ def prune(
         place, and keeps what was pruned.
     ratio : float
         Below 1 the fraction of parameters removed; above 1 parameters before / after. 0.5 and 2 mean the same. Only kernels
-        of the layers that tfmot can prune are removed.
+        of the layers that tfmot can prune are removed. Weights that are 0 count as removed, and stay so: a model that is
+        sparser already keeps its own ratio.
     criterion : str or Criterion
         ``"magnitude"``, ``"gradient"``, ``"undecayed"``, ``"random"``, ``"undecayed-sum"``, their short names, or an object
         with a ``scores`` method.
@@ -65,7 +66,10 @@ def prune(
     criterion = criteria.get(criterion, seed)
     # The scores come from the model as it was given, since that one is compiled.
     pruned = model if binding.is_prepared(model) else binding.prepare(model, include_classifier)
-    kept, thresholds = choice.choose(model, target, binding.masks(pruned), criterion, data, loss, scope)
+    # A weight that is 0 was pruned before, by whatever means: it stays so.
+    zeros = {path: weight.variable.numpy() == 0 for path, weight in weights.prunable(pruned).items()}
+    held = {path: mask & ~zeros[path] for path, mask in binding.masks(pruned).items()}
+    kept, thresholds = choice.choose(model, target, held, criterion, data, loss, scope)
     binding.set_masks(pruned, kept, thresholds)
     return pruned
 

@@ -171,7 +171,9 @@ class PruningCallback(UpdatePruningStep):
     """Hold masks while a model trains, and prune it further when a schedule says so.
 
     Without arguments it holds the masks that are there. With a criterion and a schedule it prunes a model from
-    `tfrecall.prepare` gradually, by any criterion and scope.
+    `tfrecall.prepare` gradually, by any criterion and scope. Steps are the optimizer's iterations: to go on after a
+    checkpoint, save it with the optimizer, as ``.keras``, ``.h5`` or by ``tf.train.Checkpoint`` (tf_keras's SavedModel
+    format loses them).
 
     Parameters
     ----------

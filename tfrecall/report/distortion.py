@@ -171,6 +171,8 @@ def distortion(
         raise InputError(f"level must lie between 0 and 1, such as 0.95; got {level:g}.")
     if resamples < 100:
         raise InputError(f"resamples must be at least 100; got {resamples}.")
+    if seed < 0:
+        raise InputError(f"seed must be at least 0; got {seed}.")
     given = {"before": before, "after": after, **({} if one_shot is None else {"one_shot": one_shot})}
     names, labels, predicted = validated(y_true, given, class_names)
     sides = {name: measured(names, labels, classes) for name, classes in predicted.items()}

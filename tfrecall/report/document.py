@@ -152,7 +152,7 @@ def class_cells(row: dict) -> tuple[str, ...]:
 
 def layer_cells(row: dict) -> tuple[str, ...]:
     """Return the cells of a weight's line in a table, under `LAYER_HEADER`."""
-    left = "nothing left" if row["kept"] == 0 else f"{row['sparsity']:.1%}"
+    left = "nothing left" if row["kept"] == 0 else ">99.9%" if row["sparsity"] > 0.999 else f"{row['sparsity']:.1%}"
     return row["path"], f"{row['weights']:,}", f"{row['kept']:,}", left
 
 

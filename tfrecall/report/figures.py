@@ -71,7 +71,7 @@ def balance(document: dict):
     ]
     figure, axes = _figure(6, 6)
     x, y = ([row[f"normalized_{side}"] for row in rows] for side in ("before", "after"))
-    reach = 1.15 * max([0.01, *map(abs, x), *map(abs, y)])
+    reach, height = (1.15 * max([0.01, *map(abs, values)]) for values in (x, y))
     axes.axhline(0, color=_LINE, linewidth=0.6)
     axes.axvline(0, color=_LINE, linewidth=0.6)
     axes.plot([-reach, reach], [-reach, reach], color=_LINE, linestyle=":", label="no change (α = 1)")
@@ -81,7 +81,7 @@ def balance(document: dict):
         label = f"slope corrected for noise: {alpha.corrected:.2f} (uncorrected α = {alpha.value:.2f})"
         axes.plot([-reach, reach], ends, color=_AFTER, label=label)
     axes.scatter(x, y, color=_BEFORE, s=36, zorder=3, label="a class")
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axes.set(xlim=(-reach, reach), ylim=(-height, height))
     axes.set_xlabel("normalized recall balance before (recall − accuracy) / accuracy")
     axes.set_ylabel("after")
     axes.set_title(f"Recall balance, after against before: {alpha.verdict}", loc="left")

@@ -148,8 +148,8 @@ def verdict_sentence(alpha: Alpha) -> str:
     if alpha.corrected_high is not None and alpha.corrected_high < 0:
         return "De-intensified beyond 0: strong and weak classes traded places."
     return {
-        "intensified": "Intensified: recalls moved further from the accuracy; weak classes lost the most.",
-        "de-intensified": "De-intensified: recalls moved closer to the accuracy.",
+        "intensified": "Intensified: what set classes apart before sets them further apart now; weak ones lost most.",
+        "de-intensified": "De-intensified: what set classes apart before sets them less apart now.",
         "inconclusive": "Inconclusive: this test set cannot tell intensification from its opposite.",
         "not identifiable": "Not identifiable: recalls before differ too little for this many test images.",
     }[alpha.verdict]
