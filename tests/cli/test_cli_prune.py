@@ -197,7 +197,7 @@ def test_train_then_prune_the_file(shelf, tmp_path):
 
 
 def test_an_ended_process_leaves_nothing_behind(shelf, tmp_path):
-    """SIGTERM at any moment, also while files are written: the folder is whole or not there."""
+    """SIGTERM while it trains: one exit code, and no folder, half-written or temporary."""
     for line in ("epoch", "Pruning"):
         command = [
             Path(sys.executable).with_name("tfrecall"),
