@@ -203,6 +203,7 @@ class PruningCallback(UpdatePruningStep):
 
     def __init__(self, criterion=None, schedule=None, data=None, *, loss=None, scope: str = "global", seed: int = 0):
         super().__init__()
+        self._supports_tf_logs = True  # Keras would fetch every batch's logs for it, which it does not read
         if (criterion is None) != (schedule is None):
             raise InputError("PruningCallback takes a criterion and a schedule together, or neither.")
         self.criterion = None if criterion is None else criteria.get(criterion, seed)
