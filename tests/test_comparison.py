@@ -8,8 +8,9 @@ import sys
 
 import numpy as np
 import pytest
+from small_models import small_classifier
 
-from tfrecall import comparison, datasets, training
+from tfrecall import comparison, datasets
 from tfrecall.errors import InputError
 from tfrecall.report import document
 
@@ -19,8 +20,6 @@ CLASSES = ("circle", "square", "stripes")
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     """Three classes of pictures; a model of them in each format, the same with half its kernels 0, and their predictions."""
-    import tf_keras
-
     folder = tmp_path_factory.mktemp("shelf")
     rng = np.random.default_rng(0)
     shapes = rng.random((3, 6, 6, 1)) * 90
@@ -28,18 +27,7 @@ def shelf(tmp_path_factory):
     pixels = {part: np.clip(shapes[y] + rng.normal(60, 45, (len(y), 6, 6, 1)), 0, 255) for part, y in labels.items()}
     arrays = {f"x_{part}": x.astype(np.uint8) for part, x in pixels.items()} | {f"y_{part}": y for part, y in labels.items()}
     np.savez(folder / "data.npz", **arrays, class_names=CLASSES)
-    training.seed_everything(1)
-    layers = tf_keras.layers
-    model = tf_keras.Sequential(
-        [
-            tf_keras.Input((6, 6, 1)),
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            layers.Dense(12, activation="relu"),
-            layers.Dense(3, activation="softmax"),
-        ]
-    )
-    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model = small_classifier((6, 6, 1), [12], 3, seed=1)
     model.fit(arrays["x_train"], arrays["y_train"], epochs=6, verbose=0)
     for name in ("before.keras", "before.h5", "before"):
         model.save(folder / name)

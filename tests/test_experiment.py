@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_models import small_classifier, small_digits
 
 from tfrecall import datasets, experiment, training
 from tfrecall.errors import InputError, TrainingError
@@ -81,25 +82,10 @@ def loaded(done):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A set of few images, and a model for it that is quick to prune."""
-    import tf_keras
-    from sklearn.datasets import load_digits
-
     folder = tmp_path_factory.mktemp("small")
-    digits = load_digits()
-    x, y = np.round(digits.images * 15.9).astype(np.uint8), digits.target
+    x, y = small_digits()
     np.savez(folder / "small.npz", x_train=x[:500], y_train=y[:500], x_test=x[500:900], y_test=y[500:900])
-    training.seed_everything(0)
-    layers = tf_keras.layers
-    model = tf_keras.Sequential(
-        [
-            tf_keras.Input((8, 8, 1)),
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            layers.Dense(24, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model = small_classifier((8, 8, 1), [24], 10)
     model.fit(x[:500, ..., None], y[:500], epochs=4, verbose=0)
     model.save(folder / "small.keras")
     return folder

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_models import small_classifier, small_digits
 from tfrecall.cli import main
 
 from tfrecall import datasets, training
@@ -20,26 +21,10 @@ CONFIGURED = ("model", "dataset", "ratio", "algorithm", "scope", "include_classi
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     """A small set, and a model for it in every format that can be pruned."""
-    import tf_keras
-    from sklearn.datasets import load_digits
-
     folder = tmp_path_factory.mktemp("shelf")
-    digits = load_digits()
-    x, y = np.round(digits.images * 15.9).astype(np.uint8), digits.target
+    x, y = small_digits()
     np.savez(folder / "small.npz", x_train=x[:400], y_train=y[:400], x_test=x[400:700], y_test=y[400:700])
-    training.seed_everything(0)
-    layers = tf_keras.layers
-    model = tf_keras.Sequential(
-        [
-            tf_keras.Input((8, 8, 1)),
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            layers.Dense(20, activation="relu", name="hidden"),
-            layers.Dense(12, activation="relu", name="second"),
-            layers.Dense(10, activation="softmax", name="last"),
-        ]
-    )
-    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model = small_classifier((8, 8, 1), [20, 12], 10)
     model.fit(x[:400, ..., None], y[:400], epochs=4, verbose=0)
     for name in ("small.keras", "small.h5", "small"):
         model.save(folder / name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from small_models import small_classifier
 from tfrecall.cli import COMMANDS, main
 
 from tfrecall import datasets, training
@@ -39,8 +40,6 @@ def strict(text):
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
     """Predictions of three classes, as .npz and .csv, and a model of the digits before and after losing weights."""
-    import tf_keras
-
     folder = tmp_path_factory.mktemp("shelf")
     y_true = np.repeat(np.arange(3), 200)
     for name, right in (("before", (190, 170, 120)), ("after", (188, 160, 60))):
@@ -48,19 +47,8 @@ def shelf(tmp_path_factory):
         np.savez(folder / f"{name}.npz", y_true=y_true, probabilities=np.eye(3)[y_pred], class_names=NAMES)
         rows = [f"{NAMES[y]},{NAMES[c]}" for y, c in zip(y_true, y_pred)]
         (folder / f"{name}.csv").write_text("\n".join(["y_true,y_pred", *rows]) + "\n", encoding="utf-8")
-    training.seed_everything(0)
-    layers = tf_keras.layers
-    model = tf_keras.Sequential(
-        [
-            tf_keras.Input((8, 8, 1)),
-            layers.Rescaling(1 / 255),
-            layers.Flatten(),
-            layers.Dense(32, activation="relu"),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
+    model = small_classifier((8, 8, 1), [32], 10)
     digits = datasets.load("digits")
-    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     model.fit(digits.train.batches(64), epochs=4, verbose=0)
     model.save(folder / "whole.keras")
     predicted = training.predict(model, digits.test)

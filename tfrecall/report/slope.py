@@ -128,7 +128,7 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
 
 
 def describe_alpha(alpha: Alpha) -> list[str]:
-    """Say in one to three lines what the slope is and what follows from it."""
+    """Say in two or three lines what the slope is and what follows from it."""
     if alpha.verdict == "not identifiable":
         return [
             "slope α: not identifiable from this test set",
