@@ -1,9 +1,11 @@
 """All or nothing: what is written appears together, and what was there comes back if it cannot."""
 
+import threading
+
 import pytest
 
 from tfrecall.errors import InputError
-from tfrecall.publishing import require_place, whole
+from tfrecall.publishing import require_place, whole, write_text
 
 NAMES = ("report.json", "saved_model", "figures/a.png")
 
@@ -98,3 +100,41 @@ def test_places_of_the_wrong_kind_are_named_beforehand(tmp_path):
     (tmp_path / "figures").write_text("")
     with pytest.raises(InputError, match="figures is a file, where a folder is to be written"):
         require_place(tmp_path, NAMES)
+
+
+class TestText:
+    def test_it_is_written_below_folders_that_are_made(self, tmp_path):
+        write_text(tmp_path / "deeper" / "still" / "a.json", "ü\n")
+        assert (tmp_path / "deeper" / "still" / "a.json").read_bytes() == "ü\n".encode()
+        assert tree(tmp_path) == {"deeper": None, "deeper/still": None, "deeper/still/a.json": "ü\n"}
+
+    def test_it_replaces_what_is_there_and_leaves_the_rest(self, tmp_path):
+        (tmp_path / "mine.txt").write_text("mine")
+        for text in ("old, and longer", "new"):
+            write_text(tmp_path / "a.json", text)
+        assert tree(tmp_path) == {"a.json": "new", "mine.txt": "mine"}
+
+    def test_what_cannot_be_written_leaves_what_was_there(self, tmp_path):
+        write_text(tmp_path / "a.json", "old")
+        with pytest.raises(UnicodeEncodeError):
+            write_text(tmp_path / "a.json", "new \ud800")
+        assert tree(tmp_path) == {"a.json": "old"}
+        (tmp_path / "folder" / "full").mkdir(parents=True)
+        with pytest.raises(OSError, match="folder"):
+            write_text(tmp_path / "folder", "new")
+        assert tree(tmp_path) == {"a.json": "old", "folder": None, "folder/full": None}
+
+    def test_whoever_reads_meanwhile_reads_one_whole_text(self, tmp_path):
+        path = tmp_path / "a.json"
+        texts = [letter * 100_000 for letter in "ab"]
+        write_text(path, texts[0])
+        writers = [threading.Thread(target=lambda text=text: [write_text(path, text) for _ in range(100)]) for text in texts]
+        for writer in writers:
+            writer.start()
+        read = set()
+        while any(writer.is_alive() for writer in writers):
+            read.add(path.read_text())
+        for writer in writers:
+            writer.join()
+        assert read <= set(texts)
+        assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

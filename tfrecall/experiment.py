@@ -6,20 +6,20 @@ import dataclasses
 import json
 import os
 import platform
-from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-from tfrecall import criteria, datasets, models, sparsity, training
+from tfrecall import datasets, models, sparsity, training
 from tfrecall.errors import InputError, unknown
 from tfrecall.publishing import require_place, whole
-from tfrecall.report import document, figures
+from tfrecall.report import document, figures, html
 from tfrecall.report.distortion import distortion
 from tfrecall.report.export import export
 from tfrecall.report.performance import performance
+from tfrecall.settings import Settings, stem
 from tfrecall.training import Recipe
 
 #: what a run writes into its folder, and all that overwriting replaces
@@ -31,6 +31,7 @@ WRITTEN = (
     "predictions.npz",
     "report.json",
     "report.md",
+    "report.html",
     *(f"figures/{name}" for name in figures.NAMES),
 )
 _PACKAGES = (
@@ -43,69 +44,6 @@ _PACKAGES = (
     "scipy",
     "scikit-learn",
 )
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that determines a run's result.
-
-    Attributes
-    ----------
-    model : str
-        A name of `tfrecall.models.ARCHITECTURES`, or the path of a saved Keras model, which is pruned as it is.
-    dataset : str
-        As `tfrecall.datasets.load` takes it.
-    ratio : float
-        Below 1 the fraction of parameters removed, above 1 parameters before / after.
-    algorithm : str
-        Full or short name of a criterion.
-    scope : {"global", "layer"}
-    include_classifier : bool
-        Whether the classifier may be pruned.
-    seed : int
-        Of the weights, the order of the images, the validation split and random pruning.
-    recipe : Recipe
-    strategy : str
-        As `tfrecall.training.strategy` takes it.
-    unsafe : bool
-        Whether a model file may run code on loading.
-    """
-
-    model: str = "lenet5"
-    dataset: str = "digits"
-    ratio: float = 0.5
-    algorithm: str = "undecayed"
-    scope: str = "global"
-    include_classifier: bool = False
-    seed: int = 0
-    recipe: Recipe = dataclasses.field(default_factory=Recipe)
-    strategy: str = "auto"
-    unsafe: bool = False
-
-    def __post_init__(self):
-        sparsity.sparsity(self.ratio)
-        object.__setattr__(self, "algorithm", criteria.canonical(self.algorithm))
-        if self.scope not in sparsity.SCOPES:
-            raise unknown("scope", self.scope, sparsity.SCOPES)
-        if not (isinstance(self.seed, int) and 0 <= self.seed < 2**31):
-            raise InputError(f"seed must be a whole number between 0 and {2**31 - 1}; got {self.seed}.")
-        if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
-            if Path(self.model).suffix or os.sep in self.model:
-                raise InputError(
-                    f"no model file at {self.model}: give a .keras or .h5 file, a SavedModel folder, or a name."
-                )
-            raise unknown("model", self.model, models.ARCHITECTURES, "A path to a saved Keras model is accepted too.")
-
-    @property
-    def trained_here(self) -> bool:
-        """Whether the baseline is built by name and trained, not loaded from a file."""
-        return self.model in models.ARCHITECTURES
-
-    @property
-    def folder(self) -> Path:
-        """Where a run is written by default."""
-        model, data = _stem(self.model), _stem(self.dataset)
-        return Path("runs") / f"{model}-{data}-{self.algorithm}-{self.ratio:g}-seed{self.seed}"
 
 
 def start(settings: Settings):
@@ -128,30 +66,45 @@ def start(settings: Settings):
     from tfrecall import pruning
 
     training.seed_everything(settings.seed)
-    scope = training.strategy(settings.strategy)
-    fraction = settings.recipe.validation_fraction
     if settings.trained_here:
-        resize = partial(models.image_shape, settings.model)
-        data = datasets.load(settings.dataset, image_shape=resize, validation_fraction=fraction, seed=settings.seed)
-        mean, variance = data.pixel_moments()
-        with scope.scope():
-            model = models.build(
-                settings.model,
-                data.image_shape,
-                len(data.class_names),
-                mean=mean,
-                variance=variance,
-                weight_decay=settings.recipe.penalty,
-            )
-    else:
-        with scope.scope():
-            # A model saved while it was being pruned would be pruned further in place, and the baseline lost.
-            model = pruning.strip(models.load(settings.model, unsafe=settings.unsafe))
-        models.require_image_classifier(model, settings.model)
-        resize = partial(models.input_shape, model)
-        data = datasets.load(settings.dataset, image_shape=resize, validation_fraction=fraction, seed=settings.seed)
+        data = load_data(settings)
+        model, scope = new_model(settings, data)
+        return data, model, scope
+    scope = training.strategy(settings.strategy)
+    with scope.scope():
+        # A model saved while it was being pruned would be pruned further in place, and the baseline lost.
+        model = pruning.strip(models.load(settings.model, unsafe=settings.unsafe))
+    models.require_image_classifier(model, settings.model)
+    data = load_data(settings, partial(models.input_shape, model))
     models.require_classes(model, settings.model, data.name, len(data.class_names))
     return data, model, scope
+
+
+def load_data(settings: Settings, image_shape=None):
+    """Load the data, with images of what `image_shape` makes of their shape, or of the architecture's size."""
+    return datasets.load(
+        settings.dataset,
+        image_shape=image_shape or partial(models.image_shape, settings.model),
+        validation_fraction=settings.recipe.validation_fraction,
+        seed=settings.seed,
+    )
+
+
+def new_model(settings: Settings, data):
+    """Build a model by name, to be trained on the data; returns it, and the strategy under whose scope it was built."""
+    scope = training.strategy(settings.strategy)
+    mean, variance = data.pixel_moments()
+    with scope.scope():
+        model = models.build(
+            settings.model,
+            data.image_shape,
+            len(data.class_names),
+            mean=mean,
+            variance=variance,
+            weight_decay=settings.recipe.penalty,
+        )
+    models.require_classes(model, settings.model, data.name, len(data.class_names))
+    return model, scope
 
 
 def train(settings: Settings, data, model, scope, progress: str = "none"):
@@ -164,34 +117,41 @@ def train(settings: Settings, data, model, scope, progress: str = "none"):
     return model
 
 
-def prune_and_fine_tune(settings: Settings, data, baseline, scope, progress: str = "none"):
-    """Prune a compiled baseline and fine-tune the result with its masks held.
+def prune(settings: Settings, data, baseline, scope):
+    """Prune a compiled baseline, once.
 
     Returns
     -------
-    pruned : tf_keras.Model
-        Plain, compiled.
-    one_shot : ndarray of float32, shape (images, classes)
-        Probabilities on the test images right after pruning.
+    tf_keras.Model
+        Wrapped, and compiled for fine-tuning. The baseline stays as it is. Without a ratio nothing is pruned.
     """
     from tfrecall import pruning
 
     recipe = settings.recipe
-    steps = recipe.fine_tune_epochs * _steps(data.train, recipe)
     with scope.scope():
-        wrapped = pruning.prune(
-            baseline,
-            settings.ratio,
-            settings.algorithm,
-            data.train.sample(recipe.score_examples, settings.seed),
-            scope=settings.scope,
-            seed=settings.seed,
-            include_classifier=settings.include_classifier,
-        )
-        training.compile_model(wrapped, recipe, steps, fine_tune=True)
-    one_shot = training.predict(wrapped, data.test)
+        if settings.ratio is None:
+            model = pruning.prepare(baseline, settings.include_classifier)
+        else:
+            model = pruning.prune(
+                baseline,
+                settings.ratio,
+                settings.algorithm,
+                data.train.sample(recipe.score_examples, settings.seed),
+                scope=settings.scope,
+                seed=settings.seed,
+                include_classifier=settings.include_classifier,
+            )
+        training.compile_model(model, recipe, recipe.fine_tune_epochs * _steps(data.train, recipe), fine_tune=True)
+    return model
+
+
+def fine_tune(settings: Settings, data, model, scope, progress: str = "none"):
+    """Train a model from `prune` with its masks held; returns it plain and compiled."""
+    from tfrecall import pruning
+
+    recipe = settings.recipe
     training.fit(
-        wrapped,
+        model,
         data.train,
         data.validation,
         recipe,
@@ -201,20 +161,60 @@ def prune_and_fine_tune(settings: Settings, data, baseline, scope, progress: str
         progress=progress,
     )
     with scope.scope():
-        pruned = pruning.strip(wrapped)
-        training.compile_model(pruned, recipe, steps, fine_tune=True)
-    return pruned, one_shot
+        plain = pruning.strip(model)
+        training.compile_model(plain, recipe, recipe.fine_tune_epochs * _steps(data.train, recipe), fine_tune=True)
+    return plain
 
 
-def require_feasible(settings: Settings, model) -> None:
-    """Raise InputError unless the model can be pruned to the ratio: before hours of training, not after."""
+def measure(settings: Settings, data, before, one_shot, after, pruned) -> dict:
+    """Report what happened to each class.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : tfrecall.datasets.Dataset
+    before, one_shot, after : array_like, shape (images,) or (images, classes)
+        Predictions on the test images before pruning, right after it, and at the end.
+    pruned : tf_keras.Model
+        The model at the end, plain.
+
+    Returns
+    -------
+    dict
+        As `tfrecall.report.document.report` returns it.
+    """
+    from tfrecall import pruning, weights
+
+    total, remaining = weights.total_parameters(pruned), pruning.remaining_parameters(pruned)
+    removable = weights.removable(pruned, settings.include_classifier)
+    return document.report(
+        distortion(data.test.labels, before, after, class_names=data.class_names, one_shot=one_shot, seed=settings.seed),
+        model=stem(settings.model),
+        dataset=data.name,
+        algorithm=None if settings.ratio is None else settings.algorithm,
+        scope=settings.scope,
+        seed=settings.seed,
+        ratio={"requested": settings.ratio, "compression": total / remaining, "sparsity": 1 - remaining / total},
+        parameters={"total": total, "prunable": sum(w.size for w in removable.values()), "remaining": remaining},
+        layers=layer_rows(pruned),
+    )
+
+
+def parameters(model) -> dict[str, int]:
+    """Count a model's trainable parameters: ``total``, ``prunable`` without the classifier's, and ``classifier``."""
     from tfrecall import weights
 
-    sparsity.budget(
-        sparsity.sparsity(settings.ratio),
-        weights.total_parameters(model),
-        sum(weight.size for weight in weights.removable(model, settings.include_classifier).values()),
-    )
+    sizes = {False: 0, True: 0}
+    for weight in weights.prunable(model).values():
+        sizes[weight.classifier] += weight.size
+    return {"total": weights.total_parameters(model), "prunable": sizes[False], "classifier": sizes[True]}
+
+
+def require_feasible(settings: Settings, counts: dict[str, int]) -> None:
+    """Raise InputError unless a model with these `parameters` can be pruned to the ratio: before hours of training."""
+    if settings.ratio is not None:
+        removable = counts["prunable"] + (counts["classifier"] if settings.include_classifier else 0)
+        sparsity.budget(sparsity.sparsity(settings.ratio), counts["total"], removable)
 
 
 def run(
@@ -244,12 +244,10 @@ def run(
     TrainingError
         If the loss is no longer finite.
     """
-    from tfrecall import pruning, weights
-
     output = Path(output or settings.folder)
     require_free(output, overwrite)
     data, baseline, scope = start(settings)
-    require_feasible(settings, baseline)
+    require_feasible(settings, parameters(baseline))
     if settings.trained_here:
         _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
         train(settings, data, baseline, scope, progress)
@@ -257,33 +255,15 @@ def run(
         with scope.scope():
             training.compile_model(baseline, settings.recipe, 1)
     before = training.predict(baseline, data.test)
-    _say(
-        progress,
-        f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}, and fine-tuning: "
-        f"{_epochs(settings.recipe.fine_tune_epochs)}",
+    doing = (
+        "Pruning nothing" if settings.ratio is None else f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}"
     )
-    pruned, one_shot = prune_and_fine_tune(settings, data, baseline, scope, progress)
+    _say(progress, f"{doing}, and fine-tuning: {_epochs(settings.recipe.fine_tune_epochs)}")
+    model = prune(settings, data, baseline, scope)
+    one_shot = training.predict(model, data.test)
+    pruned = fine_tune(settings, data, model, scope, progress)
     after = training.predict(pruned, data.test)
-    measured = distortion(
-        data.test.labels, before, after, class_names=data.class_names, one_shot=one_shot, seed=settings.seed
-    )
-    total, remaining = weights.total_parameters(baseline), pruning.remaining_parameters(pruned)
-    layers = layer_rows(pruned)
-    result = document.report(
-        measured,
-        model=_stem(settings.model),
-        dataset=data.name,
-        algorithm=settings.algorithm,
-        scope=settings.scope,
-        seed=settings.seed,
-        ratio={"requested": settings.ratio, "compression": total / remaining, "sparsity": 1 - remaining / total},
-        parameters={
-            "total": total,
-            "prunable": sum(weight.size for weight in weights.removable(pruned, settings.include_classifier).values()),
-            "remaining": remaining,
-        },
-        layers=layers,
-    )
+    result = measure(settings, data, before, one_shot, after, pruned)
     with whole(output, WRITTEN) as folder:
         write_json(folder / "config.json", describe(settings, data))
         baseline.save(folder / "baseline.keras")
@@ -292,6 +272,7 @@ def run(
         np.savez(folder / "predictions.npz", y_true=data.test.labels, before=before, after=after)
         (folder / "report.json").write_text(document.to_json(result), encoding="utf-8")
         (folder / "report.md").write_text(document.to_markdown(result), encoding="utf-8")
+        (folder / "report.html").write_text(html.to_html(result), encoding="utf-8")
         figures.write(result, folder / "figures")
     return result
 
@@ -317,7 +298,7 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
     """
     if not settings.trained_here:
         raise unknown("model", settings.model, models.ARCHITECTURES)
-    path = Path(output or f"runs/{settings.model}-{_stem(settings.dataset)}-seed{settings.seed}.keras")
+    path = Path(output or f"runs/{settings.model}-{stem(settings.dataset)}-seed{settings.seed}.keras")
     if path.suffix != ".keras":
         raise InputError(f"the trained model is written as a .keras file; got {path}.")
     require_place(path.parent, [path.name])
@@ -387,14 +368,6 @@ def _epochs(count: int) -> str:
 
 def _steps(split, recipe: Recipe) -> int:
     return -(-len(split) // recipe.batch_size)
-
-
-def _stem(name: str) -> str:
-    path = Path(name)
-    if path.suffix in (".keras", ".h5", ".hdf5", ".npz"):
-        return path.stem
-    stem = path.absolute().name if path.exists() else name  # TFDS has names like emnist/balanced:3.0.1
-    return stem.replace("/", "-").replace(":", "-")
 
 
 def _say(progress: str, line: str) -> None:

@@ -39,6 +39,15 @@ def whole(folder: str | os.PathLike, names: Sequence[str]) -> Iterator[Path]:
             new.rename(folder)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, replacing what is there: at every moment there is the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        new = Path(scratch) / path.name
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, path)
+
+
 def require_place(folder: Path, names: Sequence[str]) -> None:
     """Raise InputError unless these files (with a suffix) and folders (without) could be moved into a folder."""
     there = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
