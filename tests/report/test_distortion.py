@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import time
 import warnings
 
@@ -310,7 +311,8 @@ def test_equal_recalls_have_no_slope(tenths, sizes, random):
     support = 10 * np.array(sizes)
     right_after = np.array([random.randint(0, size) for size in support])
     d = distortion(*images(overlapping(tenths * np.array(sizes), right_after, support)), resamples=100)
-    assert dataclasses.astuple(d.alpha) == (None, None, None, 0.95, None, None, None, "not identifiable")
+    assert dataclasses.astuple(d.alpha)[:8] == (None, None, None, 0.95, None, None, None, "not identifiable")
+    assert d.alpha.signal is None or d.alpha.signal <= 0  # no more than what noise makes
     assert np.isnan(d.intensification).all()
 
 
@@ -406,6 +408,7 @@ def test_bootstrap_agrees_with_resampling_single_images():
     assert alpha.value == pytest.approx(product / square)
     width = alpha.high - alpha.low
     assert alpha.corrected == pytest.approx((product - shared) / (square - noise), abs=0.03 * width)
+    assert [alpha.covariation, alpha.signal] == pytest.approx([product - shared, square - noise], rel=0.05)
     assert [alpha.low, alpha.high] == pytest.approx(
         np.quantile((products - shared) / (squares - noise), [0.05, 0.95]), abs=0.1 * width
     )
@@ -569,6 +572,42 @@ def test_invalid_input_is_refused_in_one_line(arguments, options, message):
     with pytest.raises(InputError, match=message) as refused:
         distortion(*arguments, **options)
     assert "\n" not in str(refused.value)
+
+
+@settings(deadline=None)
+@given(evaluations(min_images=20))
+def test_the_corrected_slope_is_the_covariation_in_the_signal_and_both_are_given_without_it(evaluation):
+    alpha = measure(*evaluation).alpha
+    assert (alpha.covariation is None) == (alpha.signal is None)
+    if alpha.corrected is not None:
+        assert alpha.corrected == alpha.covariation / alpha.signal
+    if alpha.covariation is not None:
+        labels, before, _, classes = evaluation
+        unchanged = measure(labels, before, before, classes).alpha
+        assert unchanged.covariation == pytest.approx(unchanged.signal)
+
+
+def test_the_terms_of_the_slope_are_given_where_it_is_not_identifiable_unless_noise_cannot_be_estimated():
+    weak = slope(overlapping(800 + np.arange(-5, 5), SPREAD, 1000))
+    assert weak.verdict == "not identifiable"
+    assert weak.signal is not None
+    assert weak.covariation is not None
+    equal = slope(overlapping(np.full(10, 800), SPREAD, 1000))
+    assert equal.value is None
+    assert equal.signal < 0
+    few = slope(overlapping([4, 1, 3], [1, 2, 2], 4))
+    wrong = slope(overlapping([0, 0], [3, 5], 10))
+    rarely = slope(overlapping([1, 0], [0, 1], 10))
+    for alpha in (few, wrong, rarely):
+        assert (alpha.covariation, alpha.signal) == (None, None)
+
+
+def test_a_report_written_before_the_terms_were_still_loads():
+    d = distortion(*images([[7, 2, 0, 1], [5, 2, 0, 3]]), resamples=100)
+    written = json.loads(document.to_json(document.report(d)))
+    assert document.alpha_of(written) == d.alpha
+    del written["alpha"]["covariation"], written["alpha"]["signal"]
+    assert document.alpha_of(written) == dataclasses.replace(d.alpha, covariation=None, signal=None)
 
 
 def test_three_images_tell_nothing():

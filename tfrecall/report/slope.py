@@ -8,7 +8,7 @@ corrected slope deducts that noise, and a verdict is given on it alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy as np
 from tfrecall.report.performance import divide
 
 VERDICTS = ("intensified", "de-intensified", "inconclusive", "not identifiable")
+
+LEAST_SIGNAL = 1e-24  # a Σ (B̄ᶜ)² up to this is 0 but for rounding
 
 _LEAST_IMAGES = 5  # of the median class
 _BLOCK = 2_000_000  # cells (resample × class) drawn at once: some 100 MB of temporaries
@@ -42,6 +44,11 @@ class Alpha:
         ``"intensified"`` or ``"de-intensified"`` if the corrected interval lies above or below 1, ``"inconclusive"`` if
         it holds 1, and ``"not identifiable"`` if Σ (B̄ᶜ)² is not clearly more than what noise alone would make it: the
         recalls before pruning differ too little, for this many test images, for a slope on them to mean anything.
+    covariation, signal : float or None
+        Numerator Σ B̄ᶜB̄ᶜₜ − Σ κ̂ᶜ and denominator Σ (B̄ᶜ)² − Σ σ̂²ᶜ of `corrected`, given also where the slope is not
+        identifiable: over many models their sums may still tell what one model does not
+        (`tfrecall.report.inference.corrected`). None where the noise itself cannot be estimated: an accuracy that is 0 or
+        close to it, or fewer than 5 images in the median class; and in reports of versions that did not write them.
     """
 
     value: float | None
@@ -52,6 +59,8 @@ class Alpha:
     corrected_low: float | None
     corrected_high: float | None
     verdict: str
+    covariation: float | None = None
+    signal: float | None = None
 
 
 def outcomes(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes: int) -> np.ndarray:
@@ -97,26 +106,28 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
     """
     counts = counts[counts.sum(axis=1) > 0]
     before, after = _normalized_balances(counts[None])
-    nothing = (None, None, level, None, None, None, "not identifiable")
-    numerator, denominator = _terms(before, after)
-    if not (np.isfinite(numerator).all() and denominator[0] > 1e-24):
-        return Alpha(None, *nothing)
-    value = float(numerator[0] / denominator[0])
+    nothing = Alpha(None, None, None, level, None, None, None, "not identifiable")
+    numerator, denominator = (float(terms[0]) for terms in _terms(before, after))
+    if not math.isfinite(numerator):
+        return nothing
+    value = numerator / denominator if denominator > LEAST_SIGNAL else None
     drawn_before, drawn_after = _bootstrap(counts, resamples, seed)
     valid = np.isfinite(drawn_before).all(axis=1) & np.isfinite(drawn_after).all(axis=1)
     if valid.sum() < 0.95 * resamples:  # an accuracy so near 0 that resamples reach it
-        return Alpha(value, *nothing)
+        return replace(nothing, value=value)
     drawn_before, drawn_after = drawn_before[valid], drawn_after[valid]
     centred = drawn_before - drawn_before.mean(axis=0)
     noise = float((centred**2).mean(axis=0).sum())
     shared = float((centred * (drawn_after - drawn_after.mean(axis=0))).mean(axis=0).sum())
     numerators, denominators = _terms(drawn_before, drawn_after)
-    low, high = _interval(numerators - shared, denominators - noise, level)
-    signal = denominator[0] - noise
+    low, high = (None, None) if value is None else _interval(numerators - shared, denominators - noise, level)
+    if np.median(counts.sum(axis=1)) < _LEAST_IMAGES:
+        return replace(nothing, value=value, low=low, high=high)
+    covariation, signal = numerator - shared, denominator - noise
     clear = signal > NormalDist().inv_cdf((1 + level) / 2) * denominators.std()
-    if not clear or np.median(counts.sum(axis=1)) < _LEAST_IMAGES:
-        return Alpha(value, low, high, *nothing[2:])
-    corrected = float((numerator[0] - shared) / signal)
+    if value is None or not clear:
+        return replace(nothing, value=value, low=low, high=high, covariation=covariation, signal=signal)
+    corrected = covariation / signal
     corrected_low, corrected_high = _interval(numerators - 2 * shared, denominators - 2 * noise, level)
     if corrected_low is not None and corrected_low > 1:
         verdict = "intensified"
@@ -124,7 +135,7 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
         verdict = "de-intensified"
     else:
         verdict = "inconclusive"
-    return Alpha(value, low, high, level, corrected, corrected_low, corrected_high, verdict)
+    return Alpha(value, low, high, level, corrected, corrected_low, corrected_high, verdict, covariation, signal)
 
 
 def describe_alpha(alpha: Alpha) -> list[str]:

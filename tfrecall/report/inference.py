@@ -1,0 +1,709 @@
+"""Statistics over seeds: the mean slope E[α] and differences of means, with what the seeds at hand can tell of them.
+
+Each trained model of a study gives one α for each algorithm and ratio; the models differ in their seed, and what is said
+here is about the mean over seeds (Good et al., NeurIPS 2022). A *sample* is a sequence of numbers,
+one a seed, with None for a seed that has none; in paired comparisons the same place means the same seed. All of it is about
+the test images that were used: what other images would have shown is `tfrecall.report.slope`'s matter.
+
+No result holds NaN: what does not exist is None, and ``note`` says why.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from numbers import Real
+
+import numpy as np
+
+from tfrecall.errors import InputError, unknown
+from tfrecall.report.slope import LEAST_SIGNAL
+
+ALTERNATIVES = ("two-sided", "less", "greater")
+
+Sample = Sequence[float | None]
+
+_ROUNDING = 1e-12  # a spread below this share of the values' size is that of rounding
+_LARGEST = 1e100  # sums of squares of what is smaller stay finite
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The mean over seeds and its confidence interval.
+
+    Attributes
+    ----------
+    n : int
+        Seeds that have a value.
+    mean : float or None
+        None without any value.
+    low, high : float or None
+        Ends of the two-sided t-interval. None where there is none.
+    level : float
+        Confidence level, in (0, 1).
+    symbol : str
+        ``"<"`` or ``">"`` if the interval lies below or above the reference, ``"?"`` if it holds it or does not exist.
+    note : str or None
+        Why something is None, and how many values were left out.
+    """
+
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    level: float
+    symbol: str
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A t-test of two means, first minus second.
+
+    Attributes
+    ----------
+    kind : str
+        ``"paired"``, ``"welch"`` (independent) or ``"student"`` (independent, of equal variances).
+    alternative : str
+        What is tested for: the difference is not 0 (``"two-sided"``), below 0 (``"less"``) or above it (``"greater"``).
+    n : tuple of int
+        Values of the first and the second sample that took part; of a paired test, both are the number of pairs.
+    difference : float or None
+        Mean of the first less mean of the second.
+    low, high : float or None
+        Ends of the two-sided interval of the difference, whatever the alternative.
+    level : float
+        Confidence level of that interval, in (0, 1).
+    statistic, df : float or None
+        t and its degrees of freedom.
+    p : float or None
+        In [0, 1], not adjusted for other tests.
+    effect : float or None
+        Cohen's d: the difference in standard deviations; paired, in those of the differences (d_z), else in the pooled one.
+    note : str or None
+        Why something is None, and how many values were left out.
+    """
+
+    kind: str
+    alternative: str
+    n: tuple[int, int]
+    difference: float | None
+    low: float | None
+    high: float | None
+    level: float
+    statistic: float | None
+    df: float | None
+    p: float | None
+    effect: float | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison of a family, with p-values that allow for the others.
+
+    Attributes
+    ----------
+    first, second : hashable
+        What is compared, as the samples name it.
+    comparison : Comparison
+        Its interval is at its own level, not adjusted for the family.
+    bonferroni : float or None
+        p times the number of rows of the family, at most 1. Rows without a p-value count as rows.
+    holm : float or None
+        p adjusted by Holm's step-down method over the rows that have a p-value.
+    """
+
+    first: Hashable
+    second: Hashable
+    comparison: Comparison
+    bonferroni: float | None
+    holm: float | None
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One regression through the origin over the classes of all models.
+
+    Attributes
+    ----------
+    alpha : float or None
+        The slope α̂.
+    r_squared : float or None
+        Share of Σ (B̄ᶜₜ)² that the line accounts for, in [0, 1]; not centred, as there is no intercept.
+    points : int
+        (model, class) pairs that have both balances.
+    note : str or None
+        Why something is None, and how many points were left out.
+    """
+
+    alpha: float | None
+    r_squared: float | None
+    points: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """The slope over seeds with the noise of the test set deducted.
+
+    Attributes
+    ----------
+    alpha : float or None
+        α_corrected, or None where it is not identifiable.
+    values : tuple of float or None
+        One a seed, a sample for `interval`, `t_test` and the families; their mean is `alpha`. None for a seed without both
+        sums, and for all seeds where the slope is not identifiable.
+    identifiable : bool
+    note : str or None
+        Why the slope is not identifiable, and how many seeds were left out.
+    """
+
+    alpha: float | None
+    values: tuple[float | None, ...]
+    identifiable: bool
+    note: str | None
+
+
+def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> Interval:
+    """Return the mean over seeds with its t-interval, and on which side of a reference the interval lies.
+
+    mean ± t(n − 1) · s / √n, with the quantile t(n − 1) that leaves (1 − level) / 2 on either side.
+
+    Parameters
+    ----------
+    values : sequence of float or None, shape (seeds,)
+        Such as α of each seed. None is left out.
+    level : float
+        In (0, 1). 0.99 is 95 % over a family of five ratios, by Bonferroni.
+    reference : float
+        What the interval is held against. α = 1 separates intensification from de-intensification.
+
+    Returns
+    -------
+    Interval
+        Without ends, and ``"?"``, for fewer than two values or values that are all the same: the width of the interval is
+        estimated from how they differ.
+
+    Raises
+    ------
+    InputError
+        If a value is neither a finite number nor None, or an option is out of range.
+
+    References
+    ----------
+    Good et al., NeurIPS 2022.
+
+    Examples
+    --------
+    >>> found = interval([1.31, 1.22, 1.40, 1.27])
+    >>> round(found.low, 3), round(found.mean, 3), round(found.high, 3), found.symbol
+    (1.078, 1.3, 1.522, '>')
+    >>> interval([1.31]).note
+    'one seed: an interval needs at least two'
+    """
+    from scipy import stats
+
+    _require_level(level)
+    if not (isinstance(reference, Real) and abs(reference) < _LARGEST):
+        raise InputError(f"reference must be a finite number, such as 1; got {reference!r}.")
+    given = _sample("values", values)
+    present = given[~np.isnan(given)]
+    left_out = _left_out(given.size - present.size, given.size, "values")
+    mean = float(present.mean()) if present.size else None
+    if present.size < 2:
+        reason = f"{'one seed' if present.size else 'no values'}: an interval needs at least two"
+    elif _same(present.std(ddof=1), present):
+        reason = "all values are the same: without spread between seeds there is no interval"
+    else:
+        error = present.std(ddof=1) / np.sqrt(present.size)
+        low, high = map(float, stats.t.interval(level, present.size - 1, loc=mean, scale=error))
+        symbol = "<" if high < reference else ">" if low > reference else "?"
+        return Interval(present.size, mean, low, high, level, symbol, left_out)
+    return Interval(present.size, mean, None, None, level, "?", _joined(reason, left_out))
+
+
+def t_test(
+    a: Sample,
+    b: Sample,
+    *,
+    paired: bool,
+    alternative: str = "two-sided",
+    equal_variances: bool = False,
+    level: float = 0.99,
+) -> Comparison:
+    """Test whether two means over seeds differ.
+
+    - paired, with differences δ: t = mean(δ) / (s_δ / √n), n − 1 degrees of freedom, d_z = mean(δ) / s_δ;
+    - independent: t = (mean(a) − mean(b)) / √(s_a²/n_a + s_b²/n_b), with Welch's degrees of freedom;
+    - independent, of equal variances: the same with the pooled s² for both, n_a + n_b − 2 degrees of freedom.
+
+    Parameters
+    ----------
+    a, b : sequence of float or None, shape (seeds,)
+        Two samples; paired, of one length and in the same order of seeds.
+    paired : bool
+        Whether the same place in both is the same seed, such as two algorithms that prune the same trained models. A pair
+        that lacks a value is left out as a whole.
+    alternative : str
+        ``"two-sided"``, ``"less"`` (E[a] < E[b]) or ``"greater"`` (E[a] > E[b]).
+    equal_variances : bool
+        For independent samples: Student's test with one variance, in place of Welch's.
+    level : float
+        Confidence level of the difference's interval, in (0, 1).
+
+    Returns
+    -------
+    Comparison
+        Without a test for fewer than two pairs, or two values in each sample, and where values do not differ between seeds.
+
+    Raises
+    ------
+    InputError
+        If a value is neither a finite number nor None, paired samples differ in length, or an option is out of range.
+
+    References
+    ----------
+    Student, *The probable error of a mean*, Biometrika 1908. Welch, *The generalization of "Student's" problem when several
+    different population variances are involved*, Biometrika 1947. Cohen, *Statistical Power Analysis*, 1988, chapter 2.
+
+    Examples
+    --------
+    >>> found = t_test([1.31, 1.22, 1.40], [1.12, 1.09, 1.25], paired=True)
+    >>> round(found.difference, 3), round(found.statistic, 2), round(found.p, 3)
+    (0.157, 8.88, 0.012)
+    """
+    _require_level(level)
+    if alternative not in ALTERNATIVES:
+        raise unknown("alternative", str(alternative), ALTERNATIVES)
+    if paired and equal_variances:
+        raise InputError("equal_variances is about independent samples: leave it out, or set paired=False.")
+    first, second = _sample("a", a), _sample("b", b)
+    if paired:
+        return _paired(first, second, alternative, level)
+    return _independent(first, second, alternative, equal_variances, level)
+
+
+def consecutive_ratios(samples: Mapping[float, Sample], *, level: float = 0.99) -> tuple[Row, ...]:
+    """Test whether each ratio's mean slope is below the next one's: paired, Hₐ: E[α(tᵢ)] < E[α(tᵢ₊₁)].
+
+    Parameters
+    ----------
+    samples : mapping of float to sequence of float or None, shape (seeds,)
+        α of each seed for each compression ratio t, in any order of the ratios and one order of the seeds.
+    level : float
+        Confidence level of each difference's interval, in (0, 1).
+
+    Returns
+    -------
+    tuple of Row
+        One a pair of neighbours, from the lowest ratio up; empty for fewer than two ratios.
+
+    Raises
+    ------
+    InputError
+        As `t_test`, and if a key is not a number.
+
+    References
+    ----------
+    Good et al., NeurIPS 2022.
+
+    Examples
+    --------
+    >>> rows = consecutive_ratios({2: [0.93, 0.95, 0.92], 4: [0.95, 0.98, 0.93], 10: [1.06, 1.13, 1.00]})
+    >>> [(row.first, row.second, round(row.comparison.p, 3), round(row.bonferroni, 3)) for row in rows]
+    [(2, 4, 0.037, 0.074), (4, 10, 0.021, 0.041)]
+    """
+    pairs = itertools.pairwise(_ratios("samples", samples))
+    test = partial(t_test, paired=True, alternative="less", level=level)
+    return _family((low, high, test(samples[low], samples[high])) for low, high in pairs)
+
+
+def consecutive_sizes(
+    samples: Mapping[str, Sample], *, equal_variances: bool = False, level: float = 0.99
+) -> tuple[Row, ...]:
+    """Test whether each model's mean slope is above the next larger one's: independent, Hₐ: the smaller has the larger α.
+
+    Parameters
+    ----------
+    samples : mapping of str to sequence of float or None, shape (seeds,)
+        α of each seed for each model, in order from the smallest model to the largest.
+    equal_variances, level
+        As in `t_test`.
+
+    Returns
+    -------
+    tuple of Row
+        One a pair of neighbours, in the order given; empty for fewer than two models.
+
+    Raises
+    ------
+    InputError
+        As `t_test`.
+
+    References
+    ----------
+    Good et al., NeurIPS 2022.
+
+    Examples
+    --------
+    >>> (row,) = consecutive_sizes({"resnet20": [1.9, 2.1, 2.0], "resnet32": [1.6, 1.7, 1.5]})
+    >>> row.first, row.second, row.comparison.alternative, round(row.bonferroni, 4)
+    ('resnet20', 'resnet32', 'greater', 0.004)
+    """
+    pairs = itertools.pairwise(_mapping("samples", samples))
+    test = partial(t_test, paired=False, alternative="greater", equal_variances=equal_variances, level=level)
+    return _family((small, large, test(samples[small], samples[large])) for small, large in pairs)
+
+
+def easier_harder(
+    easier: Mapping[float, Sample],
+    harder: Mapping[float, Sample],
+    *,
+    equal_variances: bool = False,
+    level: float = 0.99,
+) -> tuple[Row, ...]:
+    """Test for each ratio whether the easier data set has the smaller mean slope: independent, Hₐ: easier < harder.
+
+    Parameters
+    ----------
+    easier, harder : mapping of float to sequence of float or None, shape (seeds,)
+        α of each seed for each compression ratio, both for the same ratios; the number of seeds may differ.
+    equal_variances, level
+        As in `t_test`.
+
+    Returns
+    -------
+    tuple of Row
+        One a ratio, from the lowest up; ``first`` and ``second`` are both that ratio, of the easier and the harder set.
+
+    Raises
+    ------
+    InputError
+        As `t_test`, and if a key is not a number or the ratios differ.
+
+    References
+    ----------
+    Good et al., NeurIPS 2022.
+
+    Examples
+    --------
+    >>> (row,) = easier_harder({10: [1.06, 1.13, 1.00]}, {10: [1.31, 1.22, 1.40]})
+    >>> row.first, row.comparison.alternative, round(row.comparison.p, 3)
+    (10, 'less', 0.011)
+    """
+    ratios, others = _ratios("easier", easier), _ratios("harder", harder)
+    if ratios != others:
+        raise InputError(f"easier and harder must have the same ratios; got {ratios} and {others}.")
+    test = partial(t_test, paired=False, alternative="less", equal_variances=equal_variances, level=level)
+    return _family((ratio, ratio, test(easier[ratio], harder[ratio])) for ratio in ratios)
+
+
+def algorithm_pairs(samples: Mapping[str, Sample], *, level: float = 0.99) -> tuple[Row, ...]:
+    """Test for each pair of algorithms whether their mean slopes differ: paired, two-sided.
+
+    Parameters
+    ----------
+    samples : mapping of str to sequence of float or None, shape (seeds,)
+        α of each seed for each algorithm, in one order of the seeds: all prune the same trained model of a seed.
+    level : float
+        Confidence level of each difference's interval, in (0, 1).
+
+    Returns
+    -------
+    tuple of Row
+        One a pair, in the order of the mapping; empty for fewer than two algorithms.
+
+    Raises
+    ------
+    InputError
+        As `t_test`.
+
+    References
+    ----------
+    Good et al., NeurIPS 2022.
+
+    Examples
+    --------
+    >>> rows = algorithm_pairs({"MP": [1.24, 1.22, 1.26], "GP": [1.37, 1.33, 1.40], "UP": [1.16, 1.17, 1.15]})
+    >>> [(row.first, row.second, round(row.comparison.difference, 2)) for row in rows]
+    [('MP', 'GP', -0.13), ('MP', 'UP', 0.08), ('GP', 'UP', 0.21)]
+    """
+    pairs = itertools.combinations(_mapping("samples", samples), 2)
+    test = partial(t_test, paired=True, level=level)
+    return _family((one, other, test(samples[one], samples[other])) for one, other in pairs)
+
+
+def against_control(samples: Mapping[Hashable, Sample], control: Sample, *, level: float = 0.99) -> tuple[Row, ...]:
+    """Test whether each sample's mean slope differs from that of fine-tuning alone: paired, two-sided.
+
+    Parameters
+    ----------
+    samples : mapping to sequence of float or None, shape (seeds,)
+        α of each seed, for each ratio or algorithm.
+    control : sequence of float or None, shape (seeds,)
+        α of the arm in which nothing was pruned (t = 1), in the same order of the seeds.
+    level : float
+        Confidence level of each difference's interval, in (0, 1).
+
+    Returns
+    -------
+    tuple of Row
+        One a sample, in the order of the mapping; ``second`` is ``"control"``.
+
+    Raises
+    ------
+    InputError
+        As `t_test`.
+
+    Examples
+    --------
+    >>> rows = against_control({2: [0.93, 0.95, 0.92], 10: [1.06, 1.13, 1.00]}, [0.94, 0.95, 0.94])
+    >>> [(row.first, row.second, round(row.holm, 2)) for row in rows]
+    [(2, 'control', 0.23), (10, 'control', 0.15)]
+    """
+    test = partial(t_test, paired=True, level=level)
+    return _family((key, "control", test(samples[key], control)) for key in _mapping("samples", samples))
+
+
+def pooled(before, after) -> Pooled:
+    """Fit one line through the origin to the classes of all models.
+
+    α̂ = Σ xy / Σ x² and r² = (Σ xy)² / (Σ x² Σ y²), x = B̄ᶜ and y = B̄ᶜₜ over all (model, class) points.
+
+    Parameters
+    ----------
+    before, after : array_like, shape (models, classes)
+        Normalized recall balances. NaN or None marks a class without one; a point needs both.
+
+    Returns
+    -------
+    Pooled
+        Noise of the test set is not deducted: compare `corrected`.
+
+    Raises
+    ------
+    InputError
+        If the arrays differ in shape, are not two-dimensional, or hold something that is no number.
+
+    References
+    ----------
+    Good et al., NeurIPS 2022.
+
+    Examples
+    --------
+    >>> found = pooled([[0.1, -0.1], [0.2, -0.2]], [[0.15, -0.15], [0.2, -0.2]])
+    >>> round(found.alpha, 3), round(found.r_squared, 3), found.points
+    (1.1, 0.968, 4)
+    """
+    x, y = _balances("before", before), _balances("after", after)
+    if x.shape != y.shape:
+        raise InputError(f"before and after must have the same models and classes; got shapes {x.shape} and {y.shape}.")
+    complete = ~(np.isnan(x) | np.isnan(y))
+    left_out = _left_out(x.size - int(complete.sum()), x.size, "points")
+    x, y = x[complete], y[complete]
+    product, square, other = float(np.sum(x * y)), float(np.sum(x**2)), float(np.sum(y**2))
+    if not x.size:
+        return Pooled(None, None, 0, _joined("no points: no class has a balance before and after", left_out))
+    if square <= LEAST_SIGNAL:
+        return Pooled(None, None, x.size, _joined("not identifiable: all balances before are 0", left_out))
+    if other <= LEAST_SIGNAL:
+        return Pooled(product / square, None, x.size, _joined("no r²: all balances after are 0", left_out))
+    return Pooled(product / square, min(1.0, product / square * product / other), x.size, left_out)
+
+
+def corrected(covariation: Sample, signal: Sample, *, level: float = 0.99) -> Corrected:
+    """Estimate the slope over seeds with the noise of the test set deducted.
+
+    A ratio of sums, so that a seed whose own slope is not identifiable takes part and none is chosen by its outcome. With
+    cₛ = Σ B̄ᶜB̄ᶜₜ − Σ κ̂ᶜ and gₛ = Σ (B̄ᶜ)² − Σ σ̂²ᶜ of seed s:
+
+    - α_corrected = Σ cₛ / Σ gₛ;
+    - vₛ = α_corrected + (cₛ − α_corrected · gₛ) / mean(g), its linearization, whose mean is α_corrected and whose spread is
+      that of the ratio estimator to first order.
+
+    Parameters
+    ----------
+    covariation, signal : sequence of float or None, shape (seeds,)
+        cₛ and gₛ, as `tfrecall.report.slope.Alpha` holds them. A seed that lacks either is left out.
+    level : float
+        The slope counts as identifiable if the t-interval of mean(g) at this level, two-sided, lies above 0: a ratio has a
+        bounded confidence set at a level only then (Fieller). In (0, 1).
+
+    Returns
+    -------
+    Corrected
+        One seed alone is not identifiable here: its own `Alpha` says whether it is.
+
+    Raises
+    ------
+    InputError
+        If a value is neither a finite number nor None, the samples differ in length, or the level is out of range.
+
+    Notes
+    -----
+    The deduction is right on average over test sets. Models that are measured on the same images share part of those images'
+    noise, which their spread does not show: more seeds do not narrow it, only more images do.
+
+    References
+    ----------
+    Cochran, *Sampling Techniques*, 3rd edition 1977, chapter 6.
+    Fieller, *Some problems in interval estimation*, Journal of the Royal Statistical Society B 1954.
+
+    Examples
+    --------
+    >>> found = corrected([0.13, 0.12, 0.14, 0.11], [0.10, 0.09, 0.11, 0.10])
+    >>> round(found.alpha, 3), [round(value, 3) for value in found.values]
+    (1.25, [1.3, 1.325, 1.275, 1.1])
+    >>> interval(found.values).symbol
+    '?'
+    """
+    _require_level(level)
+    c, g = _sample("covariation", covariation), _sample("signal", signal)
+    if c.size != g.size:
+        raise InputError(f"covariation and signal must have one value a seed each; got {c.size} and {g.size} values.")
+    complete = ~(np.isnan(c) | np.isnan(g))
+    left_out = _left_out(c.size - int(complete.sum()), c.size, "seeds")
+    reason = _unidentifiable(g[complete], level)
+    if reason:
+        return Corrected(None, (None,) * c.size, False, _joined(f"not identifiable: {reason}", left_out))
+    alpha = c[complete].sum() / g[complete].sum()
+    linearized = alpha + (c - alpha * g) / g[complete].mean()
+    values = tuple(float(value) if there else None for value, there in zip(linearized, complete))
+    return Corrected(float(alpha), values, True, left_out)
+
+
+def _unidentifiable(signal: np.ndarray, level: float) -> str | None:
+    """Return why these seeds' signals bear no slope, or None if they do."""
+    if not signal.size:
+        return "no seed has both sums"
+    if signal.size == 1:
+        return "one seed does not show how far the signal varies; its own report says what it bears"
+    found = interval(signal, level=level, reference=0.0)
+    least = found.mean if found.low is None else found.low  # signals that are all the same vary not at all
+    return None if least > LEAST_SIGNAL else f"the signal is not clearly above 0 over these seeds, at level {level:g}"
+
+
+def _paired(a: np.ndarray, b: np.ndarray, alternative: str, level: float) -> Comparison:
+    from scipy import stats
+
+    if a.size != b.size:
+        raise InputError(f"paired samples must have one value a seed each, of the same seeds; got {a.size} and {b.size}.")
+    complete = ~(np.isnan(a) | np.isnan(b))
+    left_out = _left_out(a.size - int(complete.sum()), a.size, "pairs")
+    a, b = a[complete], b[complete]
+    differences = a - b
+    if a.size < 2:
+        reason = f"{'one pair' if a.size else 'no complete pairs'}: a paired test needs at least two"
+    elif _same(differences.std(ddof=1), a, b):
+        reason = "all differences are the same: without spread between seeds there is no test"
+    else:
+        test = partial(stats.ttest_rel, a, b)
+        return _tested("paired", test, alternative, a, b, level, differences.std(ddof=1), left_out)
+    return _untested("paired", alternative, a, b, level, _joined(reason, left_out))
+
+
+def _independent(a: np.ndarray, b: np.ndarray, alternative: str, equal_variances: bool, level: float) -> Comparison:
+    from scipy import stats
+
+    kind = "student" if equal_variances else "welch"
+    given = a.size + b.size
+    a, b = a[~np.isnan(a)], b[~np.isnan(b)]
+    left_out = _left_out(given - a.size - b.size, given, "values")
+    if min(a.size, b.size) < 2:
+        reason = f"{a.size} and {b.size} seeds: an independent test needs at least two in each sample"
+        return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
+    spread = np.sqrt(((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / (a.size + b.size - 2))
+    if _same(spread, a, b):
+        reason = "all values of each sample are the same: without spread between seeds there is no test"
+        return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
+    test = partial(stats.ttest_ind, a, b, equal_var=equal_variances)
+    return _tested(kind, test, alternative, a, b, level, spread, left_out)
+
+
+def _tested(kind, test, alternative, a, b, level, spread, note) -> Comparison:
+    with warnings.catch_warnings():
+        # SciPy warns where one sample has no spread, also if the other one has
+        warnings.simplefilter("ignore", RuntimeWarning)
+        result = test(alternative=alternative)
+        ends = test(alternative="two-sided").confidence_interval(level)
+    difference = a.mean() - b.mean()
+    numbers = (difference, ends.low, ends.high, level, result.statistic, result.df, result.pvalue, difference / spread)
+    return Comparison(kind, alternative, (a.size, b.size), *map(float, numbers), note)
+
+
+def _untested(kind, alternative, a, b, level, note) -> Comparison:
+    difference = float(a.mean() - b.mean()) if a.size and b.size else None
+    return Comparison(kind, alternative, (a.size, b.size), difference, None, None, level, None, None, None, None, note)
+
+
+def _family(compared: Iterable[tuple[Hashable, Hashable, Comparison]]) -> tuple[Row, ...]:
+    from statsmodels.stats.multitest import multipletests
+
+    compared = list(compared)
+    tested = [comparison.p for *_, comparison in compared if comparison.p is not None]
+    holm = iter(multipletests(tested, method="holm")[1] if tested else ())
+    return tuple(
+        Row(first, second, comparison, None, None)
+        if comparison.p is None
+        else Row(first, second, comparison, min(1.0, comparison.p * len(compared)), float(next(holm)))
+        for first, second, comparison in compared
+    )
+
+
+def _same(spread: float, *samples: np.ndarray) -> bool:
+    return bool(spread <= _ROUNDING * max(np.abs(sample).max() for sample in samples))
+
+
+def _left_out(missing: int, given: int, what: str) -> str | None:
+    return f"left out for want of a value: {missing} of {given} {what}" if missing else None
+
+
+def _joined(*notes: str | None) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _require_level(level: float) -> None:
+    if not (isinstance(level, Real) and 0 < level < 1):
+        raise InputError(f"level must lie between 0 and 1, such as 0.99; got {level!r}.")
+
+
+def _sample(name: str, values: Sample) -> np.ndarray:
+    """Return a sample as an array, NaN where it has no value."""
+    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
+        raise InputError(f"'{name}' must be a sequence of numbers, one a seed; got {type(values).__name__}.")
+    values = list(values)
+    for value in values:
+        if value is not None and not (isinstance(value, Real) and abs(value) < _LARGEST):
+            raise InputError(f"'{name}' must hold finite numbers, and None for a seed without one; got {value!r}.")
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+
+def _balances(name: str, values) -> np.ndarray:
+    """Return balances as an array [model, class], NaN where there is none."""
+    try:
+        array = np.array(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"'{name}' must hold one row of numbers a model, of one length; got something else.") from error
+    if array.ndim != 2:
+        raise InputError(f"'{name}' must have the shape (models, classes); got {array.shape}.")
+    if (np.abs(array) >= _LARGEST).any():
+        raise InputError(f"'{name}' must hold finite numbers, and None or NaN for a class without one; got an infinite one.")
+    return array
+
+
+def _mapping(name: str, samples: Mapping) -> Mapping:
+    if not isinstance(samples, Mapping):
+        raise InputError(f"'{name}' must be a mapping from what was measured to its sample; got {type(samples).__name__}.")
+    return samples
+
+
+def _ratios(name: str, samples: Mapping[float, Sample]) -> list[float]:
+    """Return the ratios of the samples, the lowest first."""
+    for ratio in _mapping(name, samples):
+        if not (isinstance(ratio, Real) and abs(ratio) < _LARGEST):
+            raise InputError(f"'{name}' must be keyed by compression ratio, numbers such as 2 or 10; got {ratio!r}.")
+    return sorted(samples)
