@@ -2,15 +2,22 @@
 PYTHON ?= python3
 READY := .venv/.ready
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test browser lint bench clean
 .DELETE_ON_ERROR:
 
 # The main job: train, prune, fine-tune, report. Repeating it replaces the last one's result.
 demo: $(READY)
 	.venv/bin/tfrecall prune --output runs/demo --overwrite
 
-test: $(READY)
+test: $(READY) browser
 	.venv/bin/python -m pytest
+
+# The tests of the HTML pages want a browser, and skip without one: Playwright only drives it, and brings none.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian$$' /etc/os-release && \
+		apt-get -qq update && \
+		DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends chromium fonts-dejavu; } \
+		>/dev/null 2>&1 || true
 
 lint: $(READY)
 	.venv/bin/ruff check .

@@ -48,4 +48,4 @@ def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbo
         report = experiment.run(settings, output, overwrite=overwrite, progress=progress(quiet))
     print_report(report, form)
     if not quiet:
-        click.echo(f"Written to {output or settings.folder}/", err=True)
+        click.echo(f"Written to {output or settings.folder}/: open report.html there.", err=True)

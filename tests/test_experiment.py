@@ -101,7 +101,7 @@ def small_settings(small, **changes):
 def test_the_folder_holds_exactly_what_is_promised(done):
     assert {path.name for path in done.folder.iterdir()} == {
         *("config.json", "baseline.keras", "pruned.keras", "saved_model", "predictions.npz"),
-        *("report.json", "report.md", "figures"),
+        *("report.json", "report.md", "report.html", "figures"),
     }
     assert (done.folder / "saved_model" / "saved_model.pb").is_file()
     assert {path.name for path in (done.folder / "figures").iterdir()} == {"recall_by_class.png", "balance.png"}
@@ -275,7 +275,7 @@ def test_the_configuration_is_enough_to_repeat_the_run(done, tmp_path):
         assert config["versions"][package] == metadata.version(package)
     assert config["class_names"] == list("0123456789")
     experiment.run(repeated, tmp_path / "again")
-    for name in ("report.json", "report.md", "config.json"):
+    for name in ("report.json", "report.md", "report.html", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (done.folder / name).read_bytes(), name
     with np.load(tmp_path / "again" / "predictions.npz") as file:
         for name, array in done.predictions.items():
@@ -382,6 +382,99 @@ def test_short_names_are_spelt_out_and_name_the_folder():
     assert Settings(algorithm="GP").algorithm == "gradient"
     assert Settings(algorithm="gp", ratio=10, seed=4).folder == Path("runs/lenet5-digits-gradient-10-seed4")
     assert Settings(dataset="data/my.npz").folder == Path("runs/lenet5-my-undecayed-0.5-seed0")
+    assert Settings(ratio=None, algorithm="mp", seed=2).folder == Path("runs/lenet5-digits-control-seed2")
+
+
+def test_settings_are_checked_without_tensorflow():
+    script = "import sys; from tfrecall.settings import Settings; Settings(ratio=None); print('tensorflow' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100)
+    assert (result.stdout, result.stderr) == ("False\n", "")
+
+
+@pytest.fixture(scope="module")
+def control(small, tmp_path_factory):
+    """A run with nothing pruned."""
+    folder = tmp_path_factory.mktemp("control") / "out"
+    settings = small_settings(small, ratio=None)
+    return Run(settings, folder, experiment.run(settings, folder))
+
+
+def test_the_control_arm_is_fine_tuned_with_nothing_pruned(control):
+    report = control.report
+    assert report == control.returned
+    assert report["algorithm"] is None
+    assert report["ratio"] == {"requested": None, "compression": 1.0, "sparsity": 0.0}
+    assert report["parameters"] == {"total": 1810, "prunable": 1536, "remaining": 1810}
+    assert all((row["kept"], row["sparsity"]) == (row["weights"], 0) for row in report["layers"])
+    assert report["one_shot"]["accuracy"] == report["before"]["accuracy"]
+    assert report["one_shot"]["stability"] == 1
+    assert strict(control.folder / "config.json")["settings"]["ratio"] is None
+    assert np.abs(control.predictions["before"] - control.predictions["after"]).max() > 0.01
+
+
+def test_the_report_of_the_control_arm_can_be_read(control):
+    text = (control.folder / "report.md").read_text(encoding="utf-8")
+    assert "1,810 of 1,810 parameters remain" in text
+    assert "None" not in text
+    assert "nan" not in text.lower().replace("-", " ").split()
+    assert (control.folder / "figures" / "balance.png").is_file()
+
+
+def test_the_control_arm_depends_on_nothing_that_prunes(control, small, tmp_path):
+    settings = small_settings(small, ratio=None, algorithm="random", scope="layer", include_classifier=True)
+    report = experiment.run(settings, tmp_path / "out")
+    assert report["classes"] == control.report["classes"]
+    assert report["alpha"] == control.report["alpha"]
+    with np.load(tmp_path / "out" / "predictions.npz") as file:
+        np.testing.assert_array_equal(file["after"], control.predictions["after"])
+
+
+def test_the_steps_of_a_run_give_the_run(small, tmp_path):
+    """Classes do as well as probabilities, which is how a study keeps them."""
+    settings = small_settings(small, ratio=3, algorithm="mp")
+    expected = experiment.run(settings, tmp_path / "out")
+    data, baseline, scope = experiment.start(settings)
+    training.compile_model(baseline, settings.recipe, 1)
+    weights = baseline.get_weights()
+    model = experiment.prune(settings, data, baseline, scope)
+    before, one_shot = training.predict(baseline, data.test), training.predict(model, data.test)
+    plain = experiment.fine_tune(settings, data, model, scope)
+    after = training.predict(plain, data.test)
+    assert experiment.measure(settings, data, before, one_shot, after, plain) == expected
+    classes = [probabilities.argmax(axis=1) for probabilities in (before, one_shot, after)]
+    assert experiment.measure(settings, data, *classes, plain) == expected
+    for one, other in zip(weights, baseline.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_parameters_are_counted_by_what_may_be_pruned(small, loaded):
+    from tfrecall import models
+
+    expected = {"total": TOTAL, "prunable": PRUNABLE, "classifier": 840}
+    assert experiment.parameters(loaded["baseline"]) == expected
+    assert experiment.parameters(models.load(small / "small.keras")) == {"total": 1810, "prunable": 1536, "classifier": 240}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "include_classifier", "feasible"),
+    [
+        (None, False, True),
+        (0.8, False, True),
+        (0.81, False, False),
+        (0.81, True, True),
+        (10, True, True),
+        (0.901, True, False),
+        (1000, True, False),
+    ],
+)
+def test_a_ratio_is_feasible_if_that_many_may_be_removed(ratio, include_classifier, feasible):
+    counts = {"total": 1000, "prunable": 800, "classifier": 100}
+    settings = Settings(ratio=ratio, include_classifier=include_classifier)
+    if feasible:
+        experiment.require_feasible(settings, counts)
+    else:
+        with pytest.raises(InputError, match=r"infeasible: of 1,000 parameters only [89]00 can be removed"):
+            experiment.require_feasible(settings, counts)
 
 
 def test_training_to_a_file(small, tmp_path):

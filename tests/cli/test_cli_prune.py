@@ -81,7 +81,7 @@ def test_either_notation_of_a_ratio_prunes_the_same(shelf):
     lines = fraction.stderr.splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("epoch")] == [["epoch", "1/1"]]
     assert "val_loss" in next(line for line in lines if line.startswith("epoch"))
-    assert lines[-1] == "Written to fraction/"
+    assert lines[-1] == "Written to fraction/: open report.html there."
     assert not set("\r\b\x1b") & set(fraction.output)
 
 

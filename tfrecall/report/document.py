@@ -10,6 +10,19 @@ from tfrecall.report.distortion import Distortion
 from tfrecall.report.performance import Performance
 from tfrecall.report.slope import Alpha, describe_alpha, verdict_sentence
 
+TITLE = "What pruning did to recall"
+BY_CLASS = "Recall by class"
+PRUNED = "What was pruned"
+
+#: what the words of a report mean, for a reader who has to decide and has not read the paper
+TERMS = {
+    "recall": "the share of a class's test images that the model gets right",
+    "balance": "a class's recall minus the accuracy; below 0, the model serves this class worse than it serves all images",
+    "I": "how many times larger a class's balance, relative to the accuracy, is after pruning than before",
+    "slope α": "I over all classes at once: above 1, classes are set further apart than before; below 1, less far",
+    "corrected": "a finite test set makes α too small; the corrected α makes up for that, its interval gives the verdict",
+}
+
 _COLUMNS = (
     "recall_before",
     "recall_after",
@@ -77,7 +90,7 @@ def evaluation(measured: Performance, **context) -> dict:
 def evaluation_to_markdown(document: dict) -> str:
     """Return an evaluation as Markdown."""
     lines = [f"# {document['model']} on {document['dataset']}", "", f"- accuracy {document['accuracy']:.4f}", ""]
-    return "\n".join(lines + _markdown_table(EVALUATION_HEADER, evaluation_rows(document))) + "\n"
+    return "\n".join(lines + markdown_table(EVALUATION_HEADER, evaluation_rows(document))) + "\n"
 
 
 def evaluation_rows(document: dict) -> list[tuple[str, ...]]:
@@ -97,7 +110,12 @@ def evaluation_rows(document: dict) -> list[tuple[str, ...]]:
 
 def worst_first(document: dict) -> list[dict]:
     """Return a report's classes, the largest loss of recall first, classes without test images last."""
-    return sorted(document["classes"], key=lambda row: math.inf if row["note"] == NO_IMAGES else _change(row))
+    return sorted(document["classes"], key=lambda row: math.inf if row["note"] == NO_IMAGES else change(row))
+
+
+def change(row: dict) -> float:
+    """Return what a class with test images gained in recall, less than 0 where it lost."""
+    return row["recall_after"] - row["recall_before"]
 
 
 def alpha_of(document: dict) -> Alpha:
@@ -113,14 +131,14 @@ def to_json(document: dict) -> str:
 def to_markdown(document: dict) -> str:
     """Return a report as Markdown, the worst-hit classes first."""
     alpha = alpha_of(document)
-    lines = ["# What pruning did to recall", "", verdict_sentence(alpha), ""]
+    lines = [f"# {TITLE}", "", verdict_sentence(alpha), ""]
     lines += [f"- {line}" for line in summary(document)]
     lines += [f"- {line}" for line in describe_alpha(alpha)[:-1]]
-    lines += ["", "## Recall by class", ""]
-    lines += _markdown_table(CLASS_HEADER, [class_cells(row) for row in worst_first(document)])
+    lines += ["", f"## {BY_CLASS}", ""]
+    lines += markdown_table(CLASS_HEADER, [class_cells(row) for row in worst_first(document)])
     if document["layers"]:
-        lines += ["", "## What was pruned", ""]
-        lines += _markdown_table(LAYER_HEADER, [layer_cells(row) for row in document["layers"]])
+        lines += ["", f"## {PRUNED}", ""]
+        lines += markdown_table(LAYER_HEADER, [layer_cells(row) for row in document["layers"]])
     return "\n".join(lines) + "\n"
 
 
@@ -143,7 +161,7 @@ def class_cells(row: dict) -> tuple[str, ...]:
         str(row["support"]),
         f"{row['recall_before']:.3f}",
         f"{row['recall_after']:.3f}",
-        f"{_change(row):+.3f}",
+        f"{change(row):+.3f}",
         _signed(row["balance_before"]),
         _signed(row["balance_after"]),
         _NO_RATIO[row["note"]] if row["intensification"] is None else f"{row['intensification']:.2f}",
@@ -194,15 +212,12 @@ def _class_row(measured: Distortion, index: int) -> dict:
     }
 
 
-def _change(row: dict) -> float:
-    return row["recall_after"] - row["recall_before"]
-
-
 def _signed(value: float | None) -> str:
     return "" if value is None else f"{value:+.3f}"
 
 
-def _markdown_table(header, rows) -> list[str]:
+def markdown_table(header, rows) -> list[str]:
+    """Return the lines of a Markdown table; what is text in a cell stays text."""
     escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]
     rule = ["---", *["---:"] * (len(header) - 1)]
     return [f"| {' | '.join(row)} |" for row in (header, rule, *escaped)]
