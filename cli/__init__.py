@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import click
 
-COMMANDS = ("prune", "train", "evaluate", "report", "export", "models", "datasets", "algorithms")
+COMMANDS = ("prune", "train", "evaluate", "report", "study", "export", "models", "datasets", "algorithms")
 
 
 class _Commands(click.Group):
@@ -60,4 +60,5 @@ def main():
       tfrecall prune                                    the default job: LeNet-5, digits, half the weights
       tfrecall prune --model vgg16 --ratio 0.5 --algo undecayed
       tfrecall report BEFORE AFTER                      compare any two models or files of predictions
+      tfrecall study init quick > plan.toml             many seeds, their statistics, and a page that shows them
     """  # noqa: D301  the \b is Click's mark of a paragraph that is not to be wrapped

@@ -24,15 +24,19 @@ FLOORS = {
     "tfrecall.report.slope": 1,
     "tfrecall.report.distortion": 1,
     "tfrecall.report.predictions": 1,
+    "tfrecall.report.inference": 1,
     "tfrecall.weights": 2,
     "tfrecall.regularizers": 2,
     "tfrecall.schedules": 2,
     "tfrecall.criteria": 3,
     "tfrecall.training": 5,
+    "tfrecall.settings": 5,
     "tfrecall.report": 5,
     "tfrecall.report.figures": 5,
     "tfrecall.report.document": 5,
     "tfrecall.report.terminal": 5,
+    "tfrecall.report.page": 5,
+    "tfrecall.report.html": 5,
     "tfrecall.report.export": 5,
     "tfrecall.experiment": 6,
     "tfrecall.comparison": 7,
@@ -153,6 +157,13 @@ def test_measuring_recall_loads_no_tensorflow():
     loaded = loaded_by(code)
     assert "numpy" in loaded
     assert not loaded & TENSORFLOW
+
+
+def test_writing_a_page_loads_neither_tensorflow_nor_matplotlib():
+    code = "from tfrecall.report import page; page.render('title', 'lead', [page.Section('heading')])"
+    loaded = loaded_by(code)
+    assert "jinja2" in loaded
+    assert not loaded & (TENSORFLOW | {"matplotlib"})
 
 
 HELP = """

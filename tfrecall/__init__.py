@@ -30,7 +30,9 @@ _MODULES = (
     "regularizers",
     "report",
     "schedules",
+    "settings",
     "sparsity",
+    "study",
     "training",
     "weights",
 )

@@ -1,0 +1,104 @@
+"""Made-up studies, written into a store in no time: known slopes, and predictions simulated for them."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from tfrecall.report import document
+from tfrecall.report.distortion import distortion
+from tfrecall.study.frames import compression
+from tfrecall.study.plan import Cell, Plan
+from tfrecall.study.store import Store
+
+PLAN = Plan(datasets=("mnist", "fashion_mnist"), algorithms=("magnitude", "random"), ratios=(2, 10), seeds=(0, 1, 2))
+NAMES = ("ankle boot", "bag", "coat", "dress")
+HOSTILE = ("comma, and 'quotes' \"", "<script>alert(1)</script>", "line\nbreak | $x^$ \\", "魚" * 40)
+
+#: α after pruning, from the lowest ratio to the highest
+SLOPES = {"magnitude": (0.9, 1.4), "random": (1.2, 1.7)}
+
+_PARAMETERS = 61_706
+
+
+def study(
+    root,
+    plan: Plan = PLAN,
+    *,
+    names: Sequence[str] = NAMES,
+    slopes: Mapping[str, Sequence[float]] = SLOPES,
+    control: float = 1.0,
+    images: int = 400,
+    recalls: Sequence[float] | None = None,
+    done: Callable[[Cell], bool] = lambda cell: True,
+) -> Store:
+    """Write a study's results.
+
+    Parameters
+    ----------
+    root : path-like
+    plan : Plan
+    names : sequence of str
+        The classes'.
+    slopes : mapping
+        By algorithm, α at each ratio of the plan, up to what chance makes of it.
+    control : float
+        α of the control arm.
+    images : int
+        Test images of each class.
+    recalls : sequence of float, optional
+        Of the classes before pruning; from 0.6 to 0.95 by default. NaN for a class without test images.
+    done : callable
+        Which cells are there.
+    """
+    # statsmodels collects garbage whenever it adjusts p-values, which takes long if it looks through all of TensorFlow.
+    gc.freeze()
+    store = Store.create(root, plan)
+    recalls = np.linspace(0.95, 0.6, len(names)) if recalls is None else np.array(recalls, float)
+    for cell in filter(done, plan.cells):
+        settings = cell.settings
+        _write(store, cell.baseline_key, {"parameters": {"total": _PARAMETERS}}, "config.json", 2.0)
+        if not store.done(cell.key):  # algorithms may share a result
+            at = 0 if cell.control else plan.ratios.index(settings.ratio)
+            slope = control if cell.control else slopes[settings.algorithm][at]
+            lost = 0.0 if cell.control else 0.02 * (1 + at)
+            _write(store, cell.key, _report(cell, names, recalls, slope, lost, images), "report.json", 1.0)
+    return store
+
+
+def _report(cell: Cell, names: Sequence[str], recalls: np.ndarray, slope: float, lost: float, images: int) -> dict:
+    settings = cell.settings
+    trained, pruned = (np.random.default_rng(int(key.rpartition("/")[2], 16)) for key in (cell.baseline_key, cell.key))
+    there = ~np.isnan(recalls)
+    before = np.clip(recalls + trained.normal(0, 0.01, recalls.size), 0, 1)
+    mean = before[there].mean()
+    after = np.clip((1 - lost) * (mean + slope * (before - mean)) + pruned.normal(0, 0.01, recalls.size), 0, 1)
+    labels = np.repeat(np.arange(recalls.size)[there], images)
+    hard = trained.random(labels.size)
+    predictions = [
+        _predicted(labels, hard + pruned.normal(0, noise, hard.size) < recall[labels], recalls.size)
+        for recall, noise in ((before, 0.0), (after - 0.1, 0.05), (after, 0.02))
+    ]
+    first, one_shot, last = predictions
+    measured = distortion(labels, first, last, class_names=names, one_shot=one_shot, resamples=200, seed=settings.seed)
+    t = compression(settings.ratio)
+    return document.report(
+        measured,
+        ratio={"requested": settings.ratio, "compression": t, "sparsity": 1 - 1 / t},
+        parameters={"total": _PARAMETERS, "prunable": 60_000, "remaining": math.floor(_PARAMETERS / t)},
+    )
+
+
+def _predicted(labels: np.ndarray, right: np.ndarray, classes: int) -> np.ndarray:
+    return np.where(right, labels, (labels + 1) % classes)
+
+
+def _write(store: Store, key: str, content: dict, name: str, seconds: float) -> None:
+    folder = store.path(key)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(document.to_json(content), encoding="utf-8")
+    (folder / "seconds.json").write_text(json.dumps({"seconds": seconds}))

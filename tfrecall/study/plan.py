@@ -1,0 +1,357 @@
+"""What a study consists of: a plan, read from TOML, and the cells that it lists. Importing this loads no TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from tfrecall import criteria, datasets, models, sparsity, training
+from tfrecall.errors import InputError, unknown
+from tfrecall.settings import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: plans that come with tfrecall, by name, and what each is for
+PRESETS = {
+    "quick": "the embedded digits, in minutes: to see what a study is",
+    "lenet5": "four algorithms on MNIST and Fashion-MNIST with LeNet-5",
+    "algorithms": "the paper's comparison of algorithms: ResNet-56 on CIFAR-10",
+    "sizes-mp": "the paper's comparison of model sizes under magnitude pruning",
+    "sizes-up": "the paper's comparison of model sizes under undecayed pruning",
+    "datasets": "the paper's comparison of data sets: CIFAR-10 and CIFAR-100",
+}
+#: part of every key: raised when the same settings begin to give another result
+_FORMAT = 1
+# What only the second phase uses, and what only criteria with gradients do.
+_FINE_TUNING = ("fine_tune_learning_rate", "fine_tune_epochs", "score_examples")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study: a baseline, an algorithm and a ratio, or the control arm of a baseline.
+
+    Attributes
+    ----------
+    settings : Settings
+        With a ratio of None for the control arm.
+    fingerprint : str
+        Of the data set's files, where it is not a name.
+    """
+
+    settings: Settings
+    fingerprint: str = ""
+
+    @property
+    def control(self) -> bool:
+        """Whether nothing is pruned."""
+        return self.settings.ratio is None
+
+    @cached_property
+    def baseline_key(self) -> str:
+        """Where the trained baseline is stored: the same for all cells that prune it."""
+        return f"baselines/{_digest(self._baseline())}"
+
+    @cached_property
+    def key(self) -> str:
+        """Where the cell is stored: a hash of exactly what determines its result."""
+        settings, recipe = self.settings, self.settings.recipe
+        identity = self._baseline() | {
+            "fine_tune_epochs": recipe.fine_tune_epochs,
+            "fine_tune_learning_rate": recipe.fine_tune_learning_rate,
+            "ratio": None,
+        }
+        if not self.control:
+            algorithm = settings.algorithm
+            if not recipe.weight_decay and algorithm in ("undecayed", "undecayed-sum"):
+                algorithm = "gradient"  # without a decay there is nothing to deduct: the scores are the same
+            identity |= {
+                "algorithm": algorithm,
+                "ratio": _removed(settings.ratio),
+                "scope": settings.scope,
+                "include_classifier": settings.include_classifier,
+            }
+            if criteria.CRITERIA[algorithm].needs_data:
+                identity["score_examples"] = recipe.score_examples
+        return f"cells/{_digest(identity)}"
+
+    def _baseline(self) -> dict:
+        settings = self.settings
+        recipe = {k: v for k, v in dataclasses.asdict(settings.recipe).items() if k not in _FINE_TUNING}
+        return {
+            "format": _FORMAT,
+            "model": settings.model,
+            "dataset": settings.dataset,
+            "fingerprint": self.fingerprint,
+            "seed": settings.seed,
+            "strategy": settings.strategy,
+            **recipe,
+        }
+
+    def __str__(self) -> str:
+        settings = self.settings
+        arm = "control" if self.control else f"{settings.algorithm} {settings.ratio:g}"
+        return f"{settings.model}, {settings.dataset}, {arm}, seed {settings.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study: every combination of its lists, with a control arm for each trained model.
+
+    Attributes
+    ----------
+    datasets : tuple of str
+        As `tfrecall.datasets.load` takes them, the easier before the harder.
+    models : tuple of str
+        Names of `tfrecall.models.ARCHITECTURES`, the smaller before the larger.
+    algorithms : tuple of str
+        Full or short names of criteria.
+    ratios : tuple of float
+        In ascending order of what they remove.
+    seeds : tuple of int
+    recipe : str
+        ``"default"`` or ``"paper"``.
+    overrides : tuple of (str, value)
+        Fields of `tfrecall.training.Recipe` that replace the recipe's.
+    scope : {"global", "layer"}
+    include_classifier : bool
+        Whether the classifier may be pruned.
+    strategy : str
+        As `tfrecall.training.strategy` takes it; what each process of one thread uses.
+    level : float
+        Confidence level of the study's intervals, in (0, 1).
+
+    Raises
+    ------
+    InputError
+        If a list is empty or repeats itself, a name is unknown, or a value out of range.
+    """
+
+    datasets: tuple[str, ...] = ("digits",)
+    models: tuple[str, ...] = ("lenet5",)
+    algorithms: tuple[str, ...] = ("magnitude", "gradient", "undecayed", "random")
+    ratios: tuple[float, ...] = (2, 4, 10, 20, 50)
+    seeds: tuple[int, ...] = tuple(range(30))
+    recipe: str = "default"
+    overrides: tuple[tuple[str, object], ...] = ()
+    scope: str = "global"
+    include_classifier: bool = False
+    strategy: str = "cpu"
+    level: float = 0.99
+
+    def __post_init__(self):
+        for name in self.models:
+            if name not in models.ARCHITECTURES:
+                raise unknown("model", name, models.ARCHITECTURES, "A study trains its models, so it takes names alone.")
+        object.__setattr__(self, "algorithms", tuple(map(criteria.canonical, self.algorithms)))
+        # As a file gives them, so that the plan that a worker gets as JSON has the same keys.
+        object.__setattr__(self, "overrides", _checked_recipe(dict(self.overrides))["overrides"])
+        for name in ("datasets", "models", "algorithms", "seeds"):
+            _require_distinct(name, getattr(self, name), getattr(self, name))
+        removed = list(map(_removed, self.ratios))
+        _require_distinct("ratios", self.ratios, removed)
+        if removed != sorted(removed):
+            raise InputError(f"ratios must go from the smallest to the largest; got {', '.join(map(str, self.ratios))}.")
+        if self.strategy not in training.STRATEGIES:
+            raise unknown("strategy", self.strategy, training.STRATEGIES)
+        if not 0 < self.level < 1:
+            raise InputError(f"level must lie between 0 and 1, such as 0.99; got {self.level:g}.")
+        self.cells  # noqa: B018  what is wrong in a cell is an error before anything runs
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cells, seed by seed, so that a study that is stopped has whole seeds."""
+        fingerprints = {name: fingerprint(name) for name in self.datasets}
+        found = []
+        for seed in self.seeds:
+            for dataset in self.datasets:
+                for model in self.models:
+                    common = Settings(
+                        model=model,
+                        dataset=dataset,
+                        ratio=None,
+                        scope=self.scope,
+                        include_classifier=self.include_classifier,
+                        seed=seed,
+                        recipe=training.recipe(self.recipe, model, **dict(self.overrides)),
+                        strategy=self.strategy,
+                    )
+                    arms = [(ratio, algorithm) for ratio in self.ratios for algorithm in self.algorithms]
+                    pruned = (dataclasses.replace(common, ratio=r, algorithm=a) for r, a in arms)
+                    found += [Cell(settings, fingerprints[dataset]) for settings in (common, *pruned)]
+        return tuple(found)
+
+
+def read(path: str | os.PathLike) -> Plan:
+    """Read a plan from a TOML file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, a key is unknown, or a value is impossible; the message names the file.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"no plan at {path}: write one with `tfrecall study init quick > {path}`.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text file: a plan is TOML, as `tfrecall study init quick` prints it.") from error
+    try:
+        return parse(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def parse(text: str) -> Plan:
+    """Return the plan that a TOML text describes; see `read`."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"not TOML: {error}.") from error
+    return from_dict(content)
+
+
+def from_dict(content: Mapping) -> Plan:
+    """Return the plan that a dictionary in the form of its TOML describes; see `read`."""
+    if not isinstance(content, Mapping):
+        raise InputError(f"a plan must be a table of keys and values; got {content!r}.")
+    known = {field.name: field for field in dataclasses.fields(Plan) if field.name != "overrides"}
+    values = {}
+    for key, value in content.items():
+        if key not in known:
+            raise unknown("key", key, known)
+        values[key] = _checked(key, value)
+    return Plan(**values.pop("recipe", {}), **values)
+
+
+def to_dict(plan: Plan) -> dict:
+    """Return a plan as a dictionary in the form of its TOML, with all values written out."""
+    content = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(plan).items()}
+    return content | {"recipe": {"name": plan.recipe, **dict(content.pop("overrides"))}}
+
+
+def preset(name: str) -> str:
+    """Return the commented TOML text of a plan that comes with tfrecall."""
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return resources.files("tfrecall.study").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
+
+
+def fingerprint(dataset: str) -> str:
+    """Return a hash of a data set's files where it is given as a path, so that other images are another cell."""
+    if not _is_path(dataset):
+        return ""
+    path = Path(dataset).expanduser()
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    if not files:
+        return ""
+    total = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else _sha256(stream)
+        total.update(f"{file.relative_to(path)}\0{content.hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _is_path(dataset: str) -> bool:
+    """Say whether `tfrecall.datasets.load` takes a path: a set's name wins over a folder that is called like it."""
+    path = Path(dataset).expanduser()
+    if dataset.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() == ".npz":
+        return True
+    if any(dataset == known.name for known in datasets.known()) or not path.is_dir():
+        return False
+    from tfrecall.datasets.tfds_sets import is_tfds_name
+
+    return not is_tfds_name(dataset)
+
+
+def _sha256(stream):
+    content = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        content.update(block)
+    return content
+
+
+def _checked(key: str, value):
+    """Return a key's value in the type that a plan has, or raise InputError."""
+    if key in ("datasets", "models", "algorithms"):
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
+            raise InputError(f'{key} must be a list of names, such as ["{getattr(Plan, key)[0]}"]; got {value!r}.')
+        return tuple(value)
+    if key == "ratios":
+        if not (isinstance(value, list) and all(_is_number(item) for item in value)):
+            raise InputError(f"ratios must be a list of numbers, such as [2, 10]; got {value!r}.")
+        return tuple(value)
+    if key == "seeds":
+        if _is_whole(value):
+            if value < 1:
+                raise InputError(f"seeds must be at least 1; got {value}.")
+            return tuple(range(value))
+        if not (isinstance(value, list) and all(map(_is_whole, value))):
+            raise InputError(f"seeds must be how many there are, such as 10, or a list of them; got {value!r}.")
+        return tuple(value)
+    if key == "recipe":
+        return _checked_recipe(value)
+    wanted = {"include_classifier": bool, "level": float}.get(key, str)
+    if not (isinstance(value, wanted) or (wanted is float and _is_number(value))):
+        raise InputError(f"{key} must be {_KINDS[wanted]}; got {value!r}.")
+    return value
+
+
+_KINDS = {bool: "true or false", float: "a number", str: "text in quotation marks", int: "a whole number"}
+
+
+def _checked_recipe(value) -> dict:
+    if isinstance(value, str):
+        return {"recipe": value}
+    if not isinstance(value, dict):
+        raise InputError(f'recipe must be a name or a table, such as [recipe] with name = "paper"; got {value!r}.')
+    fields = {field.name: field for field in dataclasses.fields(training.Recipe)}
+    overrides = []
+    for key, item in value.items():
+        if key == "name":
+            if not isinstance(item, str):
+                raise InputError(f"recipe.name must be text in quotation marks; got {item!r}.")
+            continue
+        if key not in fields:
+            raise unknown("key in [recipe]", key, ["name", *fields])
+        wanted = type(fields[key].default)
+        if not (_is_number(item) if wanted is float else _is_whole(item) if wanted is int else isinstance(item, wanted)):
+            raise InputError(f"recipe.{key} must be {_KINDS[wanted]}; got {item!r}.")
+        overrides.append((key, float(item) if wanted is float else item))
+    return {"recipe": value.get("name", Plan.recipe), "overrides": tuple(sorted(overrides))}
+
+
+def _require_distinct(name: str, given: tuple, meant) -> None:
+    if not given:
+        raise InputError(f"{name} is empty: a study needs at least one.")
+    for index, item in enumerate(meant):
+        if item in meant[:index]:
+            raise InputError(f"{name} names the same twice: {given[index]}.")
+
+
+def _removed(ratio: float) -> float:
+    """Return the sparsity of a ratio, which is one for 3 and 2/3, however the two are rounded."""
+    return round(sparsity.sparsity(ratio), 12)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _digest(identity: dict) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,171 @@
+"""Writing what a study shows: tables for other programs, tables and figures for people, and the page."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfrecall.publishing import require_place, whole
+from tfrecall.report import page
+from tfrecall.report.document import one_line
+from tfrecall.study import figures, tables
+from tfrecall.study.analysis import Analysis, analyse
+from tfrecall.study.findings import finding
+from tfrecall.study.frames import frames
+from tfrecall.study.plan import Plan
+from tfrecall.study.status import Status, status
+from tfrecall.study.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: what `report` writes
+WRITTEN = ("cells.csv", "classes.csv", "tables.md", "report.html", "figures")
+
+TITLE = "What pruning did to recall, over seeds"
+
+
+def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, plan: Plan | None = None) -> Path:
+    """Write a study's report from what is done so far.
+
+    Parameters
+    ----------
+    folder : path-like
+        The study's.
+    output : path-like, optional
+        Where to write; ``report`` in the study's folder by default. What an earlier report left there is replaced.
+    plan : Plan, optional
+        Which cells to report on; those of the plan that was run last by default.
+
+    Returns
+    -------
+    Path
+        The folder with ``cells.csv``, ``classes.csv``, ``tables.md``, ``report.html`` and ``figures``.
+
+    Raises
+    ------
+    InputError
+        If there is no study, nothing of it is done, or the folder cannot be written to.
+    """
+    store, last = Store.open(folder)
+    plan = plan or last
+    output = Path(output or store.root / "report")
+    require_place(output, WRITTEN)
+    cells, classes = frames(store, plan)
+    analysis = analyse(cells, classes, plan.level)
+    pictures = figures.pictures(analysis, classes)
+    progress = status(store, plan)
+    with whole(output, WRITTEN) as place:
+        write_csv(cells, place / "cells.csv")
+        write_csv(classes, place / "classes.csv")
+        (place / "tables.md").write_text(to_markdown(analysis, plan, progress), encoding="utf-8")
+        (place / "report.html").write_text(to_html(analysis, plan, progress, pictures), encoding="utf-8")
+        for picture in pictures:
+            figures.write(picture, place / "figures")
+    return output
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table of plain numbers and names as CSV: comma, point, UTF-8, nothing where there is no value."""
+    # Python before 3.13 puts no quotation marks round a name with a carriage return, which ends a row for most readers.
+    returns = any("\r" in name for column in ("dataset", "class") if column in table for name in table[column].unique())
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    table.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
+
+
+def to_markdown(analysis: Analysis, plan: Plan, progress: Status) -> str:
+    """Return the finding and all tables as Markdown."""
+    lines = [f"# {TITLE}", "", *(f"{tables.escaped(sentence)}\n" for sentence in finding(analysis))]
+    for heading, shown in _tables(analysis):
+        lines += [f"## {heading}", "", *(line for table in shown for line in tables.markdown(table))]
+    origin = _origin(analysis, plan, progress)
+    lines += ["## How the study was run", "", *(f"- {tables.escaped(f'{name}: {value}')}" for name, value in origin)]
+    return "\n".join(lines) + "\n"
+
+
+def to_html(analysis: Analysis, plan: Plan, progress: Status, pictures: list[figures.Picture]) -> str:
+    """Return the page: the finding, figures and tables, and how the study was run, in one file."""
+    shown = {picture.name: figures.panels(picture) for picture in pictures}
+    scatters = [figure for name, found in shown.items() if name.startswith("scatter_") for figure in found]
+    slopes, tests, accuracies, classes = (found for _, found in _tables(analysis))
+    sections = [
+        page.Section("What pruning did to α", [_ALPHA], [*shown.get("alpha_by_ratio", ()), *slopes]),
+        page.Section("Intervals", [], shown.get("intervals", ())),
+        page.Section("Accuracy, and what it costs in distortion", [], [*shown.get("trade_off", ()), *accuracies]),
+        page.Section("Which classes are hurt", [], [*shown.get("classes", ()), *classes]),
+        page.Section("Class by class", [], scatters),
+        page.Section("Tests", [_TESTS], tests),
+        page.Section("How the study was run", [], [page.Facts(_origin(analysis, plan, progress))]),
+    ]
+    sections = [section for section in sections if section.parts]
+    return page.render(f"{TITLE}: {_subject(analysis)}", finding(analysis), sections, _key_numbers(analysis, progress))
+
+
+_ALPHA = (
+    "α is the slope of the classes' normalized recall balances, (recall − accuracy) / accuracy, after pruning on those "
+    "before. Above 1, what set classes apart sets them further apart: weak classes got weaker (intensification). Below 1 "
+    "they moved together, and below 0 they changed sides. A finite test set makes recalls noisy and pulls α toward 0; the "
+    "corrected α deducts that. What "
+    "pruning does is the difference from the control arm, which is trained just as long with nothing pruned."
+)
+_TESTS = (
+    "Each p-value is given as it is and adjusted for the other tests of its group, by Bonferroni as in the paper and by "
+    "Holm, which is never less powerful. An effect that is not shown is not shown to be absent."
+)
+
+
+def _tables(analysis: Analysis) -> list[tuple[str, list[page.Table]]]:
+    return [
+        ("Slopes", tables.slopes(analysis)),
+        ("Tests", tables.tests(analysis)),
+        ("Accuracy", tables.accuracies(analysis)),
+        ("Classes", tables.classes(analysis)),
+    ]
+
+
+def _subject(analysis: Analysis) -> str:
+    return f"{', '.join(analysis.models)} on {', '.join(map(one_line, analysis.datasets))}"
+
+
+def _key_numbers(analysis: Analysis, progress: Status) -> list[tuple[str, str]]:
+    rest = f" of {progress.total:,}" if progress.done < progress.total else ""
+    return [
+        ("seeds", str(len(analysis.seeds))),
+        ("fine-tuned models", f"{progress.done:,}{rest}"),
+        ("algorithms", str(len(analysis.algorithms))),
+        ("ratios", ", ".join(f"{ratio:g}" for ratio in analysis.ratios)),
+    ]
+
+
+def _origin(analysis: Analysis, plan: Plan, progress: Status) -> list[tuple[str, str]]:
+    """Return how the study was run, as names and values."""
+    from tfrecall import __version__
+
+    rows = [
+        ("data sets", ", ".join(map(one_line, plan.datasets))),
+        ("models", ", ".join(plan.models)),
+        ("algorithms", ", ".join(plan.algorithms)),
+        ("ratios", ", ".join(f"{ratio:g}" for ratio in plan.ratios) + ", and the control arm"),
+        ("seeds", ", ".join(map(str, plan.seeds))),
+        ("scope", plan.scope),
+        ("classifier", "may be pruned" if plan.include_classifier else "is not pruned"),
+        ("level of the intervals", f"{plan.level:g}"),
+        ("recipe", plan.recipe),
+    ]
+    recipes = {cell.settings.model: cell.settings.recipe for cell in plan.cells}
+    for model, recipe in recipes.items():
+        words = (f"{name.replace('_', ' ')} {value}" for name, value in dataclasses.asdict(recipe).items())
+        rows.append((f"recipe of {model}", ", ".join(words)))
+    rows += [
+        ("processors", f"strategy {plan.strategy}, one thread a process"),
+        ("cells", f"{progress.done} done, {progress.failed} failed, {progress.running + progress.missing} to do"),
+        ("tfrecall", __version__),
+        (
+            "source",
+            "Good et al., Recall Distortion in Neural Network Pruning and the Undecayed Pruning Algorithm, NeurIPS 2022",
+        ),
+    ]
+    return rows

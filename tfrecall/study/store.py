@@ -1,0 +1,152 @@
+"""Where a study keeps its results: one folder a cell, which appears whole; failures and claims beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfrecall.errors import InputError
+from tfrecall.publishing import write_text
+from tfrecall.study.plan import Cell, Plan, from_dict, to_dict
+
+_MARK = "study.json"  # the plan that was run last; it also marks the folder as a study's
+
+
+@dataclass(frozen=True)
+class Store:
+    """A study's folder.
+
+    A key such as ``cells/0123456789abcdef`` names a folder of results below `root`; ``failed/KEY.json`` holds the error of
+    one that failed, and ``locks/KEY`` is locked by whoever works on it. The operating system lifts a lock when its process
+    ends, however it ends.
+
+    Attributes
+    ----------
+    root : Path
+    """
+
+    root: Path
+
+    @classmethod
+    def create(cls, root: str | os.PathLike, plan: Plan) -> Store:
+        """Make the folder, or take one that is there, and remember the plan in it.
+
+        Raises
+        ------
+        InputError
+            If there is something else in the folder, or it cannot be written to.
+        """
+        root = Path(root)
+        if root.exists() and not root.is_dir():
+            raise InputError(f"{root} is a file, not a folder: choose another --output.")
+        # Another runner may be writing the mark at this moment, or have been killed while it did.
+        others = root.is_dir() and any(not path.name.startswith(f".{_MARK}-") for path in root.iterdir())
+        if others and not (root / _MARK).exists():
+            raise InputError(f"{root} holds something that is no study: choose another --output.")
+        try:
+            write_text(root / _MARK, json.dumps(to_dict(plan), indent=2, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InputError(f"{root} cannot be written to: choose another --output.") from error
+        return cls(root)
+
+    @classmethod
+    def open(cls, root: str | os.PathLike) -> tuple[Store, Plan]:
+        """Return the study in a folder, and the plan that was run there last.
+
+        Raises
+        ------
+        InputError
+            If there is none.
+        """
+        store = cls(Path(root))
+        try:
+            return store, from_dict(store.read(_MARK))
+        except (OSError, ValueError) as error:
+            raise InputError(f"no study in {root}: run one with `tfrecall study run plan.toml --output {root}`.") from error
+
+    def path(self, key: str) -> Path:
+        """Return the folder of a key."""
+        return self.root / key
+
+    def read(self, name: str) -> dict:
+        """Return a JSON file below the root."""
+        return json.loads((self.root / name).read_text(encoding="utf-8"))
+
+    def done(self, key: str) -> bool:
+        """Say whether the results of a key are there."""
+        return self.path(key).is_dir()
+
+    def failed(self, cell: Cell) -> bool:
+        """Say whether a cell, or the baseline that it needs, failed."""
+        return not self.done(cell.key) and any(self._failure(key).exists() for key in (cell.key, cell.baseline_key))
+
+    def settled(self, cell: Cell) -> bool:
+        """Say whether there is nothing left to do for a cell: it is done, or it failed."""
+        return self.done(cell.key) or self.failed(cell)
+
+    def failures(self, plan: Plan) -> dict[str, dict]:
+        """Return what is recorded of the failures in a plan's cells and baselines, by key."""
+        keys = dict.fromkeys(key for cell in plan.cells for key in (cell.baseline_key, cell.key))
+        return {key: json.loads(self._failure(key).read_text()) for key in keys if self._failure(key).exists()}
+
+    def fail(self, key: str, what: str, error: str, details: str) -> None:
+        """Record that a key failed.
+
+        Parameters
+        ----------
+        key : str
+        what : str
+            The cell in words.
+        error : str
+            The error in one line.
+        details : str
+            Its traceback, or what the process printed.
+        """
+        content = {"what": what, "error": error, "details": details}
+        write_text(self._failure(key), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def forget_failures(self, plan: Plan) -> int:
+        """Forget the failures of a plan's cells, so that they are tried again; return how many there were."""
+        failures = self.failures(plan)
+        for key in failures:
+            self._failure(key).unlink(missing_ok=True)
+        return len(failures)
+
+    @contextmanager
+    def claim(self, key: str) -> Iterator[bool]:
+        """Claim a key while the context lasts; give whether nobody else has it."""
+        from filelock import FileLock, Timeout
+
+        path = self._lock(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            yield False
+            return
+        try:
+            # Whoever was killed while writing left this behind; the claim says that nobody writes there now.
+            for left in self.path(key).parent.glob(f".{self.path(key).name}-*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield True
+        finally:
+            lock.release()
+
+    def claimed(self, key: str) -> bool:
+        """Say whether somebody works on a key."""
+        if not self._lock(key).exists():
+            return False
+        with self.claim(key) as mine:
+            return not mine
+
+    def _lock(self, key: str) -> Path:
+        return self.root / "locks" / key.replace("/", "-")
+
+    def _failure(self, key: str) -> Path:
+        return self.root / "failed" / f"{key.replace('/', '-')}.json"

@@ -1,0 +1,248 @@
+"""A study's numbers as tables: the same for the page and for Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from tfrecall.report.document import markdown_table, one_line
+from tfrecall.report.inference import Comparison, Interval, Row
+from tfrecall.report.page import Cell, Table
+from tfrecall.study.analysis import Analysis, ClassChange, Column, Estimate, Family
+from tfrecall.study.frames import CONTROL
+
+_MISSING = "—"
+_TOLD = 8  # names in a remark
+
+
+def slopes(analysis: Analysis) -> list[Table]:
+    """Return α of each combination, as it is, corrected, and less the control arm's: a table for each data set and model."""
+    header = ("algorithm", "t", "seeds", "α", "corrected α", "α − control", "corrected − control", "α̂", "r²", "Ā", "alone")
+    note = (
+        f"In brackets the {100 * analysis.level:g}% interval over seeds: < below 1 (de-intensification), > above 1 "
+        "(intensification), ? neither is shown. t: parameters before / after; the "
+        "control arm is fine-tuned with nothing pruned. Corrected α: the noise of the test set is deducted, over all seeds "
+        "together. α̂ and r²: one regression over all classes of all seeds. Ā: mean accuracy after. Alone: seeds "
+        "whose slope is identifiable from their test set by itself."
+    )
+    tables = []
+    for dataset, model in analysis.settings():
+        estimates = [e for at, e in analysis.estimates.items() if (at.dataset, at.model) == (dataset, model)]
+        rows = [_slope_row(estimate) for estimate in sorted(estimates, key=lambda e: _order(analysis, e))]
+        remarks = _remarks(estimates)
+        tables.append(Table(f"Slope α on {one_line(dataset)}, {model}", header, rows, " ".join([note, *remarks])))
+    return tables
+
+
+def accuracies(analysis: Analysis) -> list[Table]:
+    """Return the mean accuracy by algorithm and ratio: a table for each data set and model."""
+    header = ("algorithm", "before", "control", *(f"t = {ratio:g}" for ratio in analysis.ratios))
+    note = (
+        "Mean over the seeds that are done, on the test images. Before: as trained. Control: fine-tuned with nothing "
+        "pruned. The others are pruned and fine-tuned."
+    )
+    tables = []
+    for dataset, model in analysis.settings():
+        control = analysis.control(dataset, model)
+        rows = []
+        for algorithm in analysis.algorithms:
+            estimates = [analysis.estimate(dataset, model, algorithm, ratio) for ratio in analysis.ratios]
+            known = [estimate for estimate in (control, *estimates) if estimate]
+            if any(estimates):
+                before = max(known, key=lambda estimate: estimate.seeds).before
+                after = [_accuracy(estimate and estimate.accuracy) for estimate in (control, *estimates)]
+                rows.append((algorithm, _accuracy(before), *after))
+        tables.append(Table(f"Mean accuracy on {one_line(dataset)}, {model}", header, rows, note))
+    return tables
+
+
+def tests(analysis: Analysis) -> list[Table]:
+    """Return the p-values: a table for each family of tests."""
+    return [_family(family, analysis.level) for family in analysis.families]
+
+
+def classes(analysis: Analysis) -> list[Table]:
+    """Return the mean change of recall of each class: a table for each data set and model, the hardest hit first."""
+    by_place: dict[tuple, ClassChange] = {(change.combination, change.name): change for change in analysis.classes}
+    tables = []
+    for dataset, model in analysis.settings():
+        control = analysis.control(dataset, model)
+        names = list(dict.fromkeys(c.name for c in analysis.classes if c.combination.dataset == dataset))
+        rows = []
+        for algorithm in analysis.algorithms:
+            estimates = [analysis.estimate(dataset, model, algorithm, ratio) for ratio in analysis.ratios]
+            for name in names:
+                changes = [e and by_place.get((e.combination, name)) for e in estimates]
+                at_control = control and by_place.get((control.combination, name))
+                known = [change for change in changes if change]
+                if known:
+                    cells = [_change(change) for change in (at_control, *changes)]
+                    before = Cell(f"{known[0].before:.3f}", known[0].before)
+                    rows.append((one_line(name), algorithm, before, *cells))
+        rows.sort(key=lambda row: min(cell.value for cell in row[4:] if cell.value is not None))
+        header = ("class", "algorithm", "recall before", "control", *(f"t = {ratio:g}" for ratio in analysis.ratios))
+        note = (
+            "Mean change of recall over seeds. < lost more than under the control arm, > lost less or gained, at "
+            f"{100 * analysis.level:g}% (paired by seed); ? neither is shown."
+        )
+        tables.append(Table(f"Change of recall on {one_line(dataset)}, {model}", header, rows, note))
+    return tables
+
+
+def markdown(table: Table) -> list[str]:
+    """Return a table as lines of Markdown, under a heading of the third level."""
+    rows = [list(map(_text, row)) for row in table.rows]
+    note = ["", escaped(table.note)] if table.note else []
+    return [f"### {escaped(table.title)}", "", *markdown_table(table.header, rows), *note, ""]
+
+
+def _text(cell: Cell | str | float) -> str:
+    return cell.text if isinstance(cell, Cell) else str(cell)
+
+
+def escaped(text: str) -> str:
+    """Return a text for Markdown outside of tables: what is text stays text."""
+    return re.sub(r"([\\`*\[\]])", r"\\\1", text).replace("<", "&lt;")
+
+
+def _order(analysis: Analysis, estimate: Estimate) -> tuple:
+    at = estimate.combination
+    return -1 if at.control else analysis.algorithms.index(at.algorithm), at.ratio
+
+
+def _slope_row(estimate: Estimate) -> tuple:
+    at, pooled = estimate.combination, estimate.pooled
+    return (
+        at.algorithm,
+        Cell(f"{at.ratio:g}", at.ratio),
+        estimate.seeds,
+        _estimated(estimate.alpha, estimate.alpha.symbol),
+        _estimated(estimate.corrected_interval, estimate.corrected_interval.symbol),
+        _difference(estimate.control),
+        _difference(estimate.control_corrected),
+        _number(pooled.alpha),
+        _number(pooled.r_squared),
+        _number(estimate.accuracy.mean),
+        Cell(f"{estimate.identifiable} of {estimate.seeds}", estimate.identifiable / max(1, estimate.seeds)),
+    )
+
+
+def _remarks(estimates: list[Estimate]) -> list[str]:
+    """Say in words why numbers are missing, once for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for estimate in estimates:
+        arm = estimate.combination.arm
+        for name, note in (
+            ("α", estimate.alpha.note),
+            ("corrected α", estimate.corrected.note),
+            ("difference from control", estimate.control and estimate.control.note),
+            ("α̂", estimate.pooled.note),
+        ):
+            if note:
+                reasons.setdefault(f"{name}: {note}", []).append(arm)
+    return [f"{_listed(arms, len(estimates))}: {reason}." for reason, arms in reasons.items()]
+
+
+def _family(family: Family, level: float) -> Table:
+    adjusted = ("p", "Bonferroni", "Holm", "d")
+    header = ("within", "first", "second", "difference of α", *adjusted, "difference of corrected α", *adjusted)
+    rows = [row for column in family.columns for row in _test_rows(column)]
+    note = (
+        f"Alternative: {family.hypothesis}. Differences are first minus second, with their {100 * level:g}% intervals. "
+        "Bonferroni multiplies p by the number of rows of the same group (“within”); Holm adjusts over the same rows. d is "
+        "Cohen's effect size (d_z where paired)."
+    )
+    return Table(family.name, header, rows, " ".join([note, *_test_remarks(family)]))
+
+
+def _test_rows(column: Column) -> list[tuple]:
+    return [
+        (column.label, _label(raw.first), _label(raw.second), *_test(raw), *_test(corrected))
+        for raw, corrected in zip(column.raw, column.corrected)
+    ]
+
+
+def _test_remarks(family: Family) -> list[str]:
+    """Say in words why tests are missing, or rest on fewer seeds, once for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for column in family.columns:
+        for raw, corrected in zip(column.raw, column.corrected):
+            ends = dict.fromkeys(_text(_label(end)) for end in (raw.first, raw.second))
+            for note in dict.fromkeys((raw.comparison.note, corrected.comparison.note)):
+                if note:
+                    reasons.setdefault(note, []).append(f"{' − '.join(ends)} ({column.label})")
+    everywhere = sum(len(column.raw) for column in family.columns)
+    return [f"{_listed(rows, everywhere)}: {reason}." for reason, rows in reasons.items()]
+
+
+def _listed(names: list[str], everywhere: int) -> str:
+    if len(names) == everywhere:
+        return "Everywhere"
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return ", ".join(names[:_TOLD]) + more
+
+
+def _label(end) -> Cell | str:
+    if end == CONTROL:
+        return CONTROL
+    return Cell(f"t = {end:g}", end) if isinstance(end, (int, float)) else str(end)
+
+
+def _test(row: Row) -> tuple:
+    compared = row.comparison
+    return (
+        _difference(compared),
+        *(_p(value) for value in (compared.p, row.bonferroni, row.holm)),
+        _number(compared.effect, "+.2f"),
+    )
+
+
+def _difference(compared: Comparison | None) -> Cell:
+    if compared is None or compared.difference is None:
+        return Cell(_MISSING)
+    return Cell(f"{_signed(compared.difference)} {_ends(compared, _signed)}".rstrip(), compared.difference)
+
+
+def _estimated(found: Interval, symbol: str) -> Cell:
+    if found.mean is None:
+        return Cell(_MISSING)
+    return Cell(f"{_plain(found.mean)} {_ends(found, _plain)} {symbol}".replace("  ", " "), found.mean)
+
+
+def _change(change: ClassChange | None) -> Cell:
+    if change is None:
+        return Cell(_MISSING)
+    compared = change.control
+    if compared is None:
+        symbol = ""
+    elif compared.low is None:
+        symbol = " ?"
+    else:
+        symbol = " <" if compared.high < 0 else " >" if compared.low > 0 else " ?"
+    return Cell(f"{_signed(change.change.mean)}{symbol}", change.change.mean)
+
+
+def _accuracy(found: Interval | None) -> Cell:
+    return _number(found and found.mean, ".4f")
+
+
+def _number(value: float | None, form: str = ".3f") -> Cell:
+    return Cell(_MISSING) if value is None else Cell(_plain(value, form), value)
+
+
+def _ends(found: Interval | Comparison, write: Callable) -> str:
+    return "" if found.low is None else f"[{write(found.low)}, {write(found.high)}]"
+
+
+def _plain(value: float, form: str = ".3f") -> str:
+    return format(value, form).replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return _plain(value, "+.3f")
+
+
+def _p(value: float | None) -> Cell:
+    if value is None:
+        return Cell(_MISSING)
+    return Cell("<0.0001" if value < 1e-4 else f"{value:.4f}", value)
