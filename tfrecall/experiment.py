@@ -244,9 +244,12 @@ def run(
     TrainingError
         If the loss is no longer finite.
     """
+    from tfrecall import weights
+
     output = Path(output or settings.folder)
     require_free(output, overwrite)
     data, baseline, scope = start(settings)
+    weights.removable(baseline, settings.include_classifier)  # raises if there is nothing to prune
     require_feasible(settings, parameters(baseline))
     if settings.trained_here:
         _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")

@@ -33,6 +33,7 @@ def whole(folder: str | os.PathLike, names: Sequence[str]) -> Iterator[Path]:
         new, old = Path(scratch) / "new", Path(scratch) / "old"
         new.mkdir()
         yield new
+        _flush(new)
         if folder.exists():
             _swap(new, folder, old, [name for name in names if (new / name).exists()])
         else:
@@ -45,6 +46,7 @@ def write_text(path: Path, text: str) -> None:
     with TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
         new = Path(scratch) / path.name
         new.write_text(text, encoding="utf-8")
+        _flush(Path(scratch))
         os.replace(new, path)
 
 
@@ -61,6 +63,14 @@ def require_place(folder: Path, names: Sequence[str]) -> None:
         if place.exists() and place.is_dir() == bool(place.suffix):
             kinds = ("file", "folder") if place.suffix else ("folder", "file")
             raise InputError(f"{place} is a {kinds[1]}, where a {kinds[0]} is to be written: move it away.")
+
+
+def _flush(folder: Path) -> None:
+    """Have a folder's files written to the disk, so that after a power failure a name never stands for half a file."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
 
 
 def _swap(new: Path, folder: Path, old: Path, names: Sequence[str]) -> None:

@@ -337,7 +337,8 @@ def table(alphas):
         for seed, alpha in by_seed.items():
             row = {"dataset": "d", "model": "m", "algorithm": algorithm, "ratio": float(ratio), "seed": seed}
             numbers = {"alpha": alpha, "covariation": alpha * 0.1, "signal": 0.1 + seed / 1000, "verdict": "inconclusive"}
-            cells.append({**row, **numbers, "accuracy_before": 0.9, "accuracy_after": 0.8})
+            key = f"{algorithm} {ratio} {seed}"
+            cells.append({**row, **numbers, "accuracy_before": 0.9, "accuracy_after": 0.8, "parameters": 10, "key": key})
             for name, balance in (("a", 0.1), ("b", -0.1)):
                 recalls = {"recall_before": 0.9 + balance, "recall_after": 0.8 + balance * alpha}
                 classes.append(
@@ -388,16 +389,41 @@ def test_two_seeds_have_intervals(tmp_path):
         assert estimate.combination.control or estimate.control.low < estimate.control.difference < estimate.control.high
 
 
-def test_samples_that_are_the_same_are_said_to_be(tmp_path):
-    plan = Plan(algorithms=("gradient", "undecayed"), ratios=(2, 10), seeds=(0, 1, 2), recipe="paper")
-    analysis = analysed(tmp_path, plan, slopes={"gradient": (0.9, 1.4)})
+def test_runs_that_are_the_same_count_once(tmp_path):
+    plan = Plan(algorithms=("gradient", "undecayed", "random"), ratios=(2, 10), seeds=(0, 1, 2), recipe="paper")
+    analysis = analysed(tmp_path, plan, slopes={"gradient": (0.9, 1.4), "random": (1.2, 1.6)})
     for ratio in (2.0, 10.0):
-        gradient, undecayed = (analysis.estimate("digits", "lenet5", name, ratio) for name in plan.algorithms)
-        assert dataclasses.replace(undecayed, combination=gradient.combination) == gradient
+        gradient, undecayed, random = (analysis.estimate("digits", "lenet5", name, ratio) for name in plan.algorithms)
+        assert (gradient.same, gradient.repeated) == (("undecayed",), False)
+        assert (undecayed.same, undecayed.repeated) == ((), True)
+        assert (random.same, random.repeated) == ((), False)
+        assert (
+            dataclasses.replace(undecayed, combination=gradient.combination, same=("undecayed",), repeated=False) == gradient
+        )
     for column in family(analysis, "Algorithms").columns:
         (row,) = column.raw
-        assert (row.comparison.difference, row.comparison.p, row.bonferroni, row.holm) == (0, None, None, None)
-        assert row.comparison.note == "all differences are the same: without spread between seeds there is no test"
+        assert (row.first, row.second) == ("gradient", "random")
+        assert row.bonferroni == row.comparison.p  # the pair that is one does not count as a test
+
+
+def test_samples_that_are_the_same_are_said_to_be():
+    arms = {("control", 1): {0: 1.0, 1: 0.9}, ("random", 2): {0: 1.3, 1: 1.1}, ("magnitude", 2): {0: 1.3, 1: 1.1}}
+    (column,) = family(analyse(*table(arms)), "Algorithms").columns
+    (row,) = column.raw
+    assert (row.comparison.difference, row.comparison.p, row.bonferroni, row.holm) == (0, None, None, None)
+    assert row.comparison.note == "all differences are the same: without spread between seeds there is no test"
+
+
+def test_models_are_compared_from_the_smaller_to_the_larger():
+    arms = {("control", 1): {0: 1.0, 1: 0.9}, ("random", 2): {0: 1.3, 1: 1.1}}
+    frames = []
+    for model, parameters in (("large", 900), ("small", 10)):
+        cells, classes = table(arms)
+        cells["key"] += model
+        frames.append((cells.assign(model=model, parameters=parameters), classes.assign(model=model)))
+    cells, classes = (pd.concat(parts, ignore_index=True) for parts in zip(*frames))
+    (column,) = family(analyse(cells, classes), "Model sizes").columns
+    assert [(row.first, row.second) for row in column.raw] == [("small", "large")]
 
 
 @pytest.mark.parametrize(("images", "recalls"), [(30, [0.8] * 4), (4, None), (100, [1.0] * 4)])

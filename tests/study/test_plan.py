@@ -69,7 +69,7 @@ class TestPresets:
             assert re.search("0.99 is (about )?0.95 over a family of five", preset(name))  # 1 − 0.05 / 5
 
     def test_every_key_of_a_plan_is_in_every_preset(self):
-        keys = {field.name for field in dataclasses.fields(Plan)} - {"overrides", "strategy"}
+        keys = {field.name for field in dataclasses.fields(Plan)} - {"overrides", "fingerprints"}
         for name in PRESETS:
             found = {line.split(" =")[0] for line in preset(name).splitlines() if re.match(r"\w+ =", line)}
             assert keys <= found | {"recipe"}, name
@@ -141,7 +141,7 @@ class TestToml:
             seeds = [7, 5]
             scope = "layer"
             include_classifier = true
-            strategy = "auto"
+            strategy = "mirrored"
             level = 0.9
             recipe = {name = "paper", epochs = 3, learning_rate = 1, optimizer = "adam"}
         """
@@ -155,7 +155,7 @@ class TestToml:
             overrides=(("epochs", 3), ("learning_rate", 1.0), ("optimizer", "adam")),
             scope="layer",
             include_classifier=True,
-            strategy="auto",
+            strategy="mirrored",
             level=0.9,
         )
 
@@ -170,15 +170,17 @@ class TestToml:
             datasets=st.lists(st.sampled_from(["digits", "mnist", "a b/ü.npz"]), min_size=1, unique=True).map(tuple),
             models=st.lists(st.sampled_from(["lenet5", "resnet20", "vgg16"]), min_size=1, unique=True).map(tuple),
             algorithms=st.lists(st.sampled_from(ALL), min_size=1, unique=True).map(tuple),
-            ratios=st.lists(st.floats(1.01, 1000), min_size=1, max_size=3, unique=True).map(lambda r: tuple(sorted(r))),
+            ratios=st.lists(st.integers(101, 9999), min_size=1, max_size=3, unique=True).map(
+                lambda hundredths: tuple(ratio / 100 for ratio in sorted(hundredths))
+            ),
             seeds=st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3, unique=True).map(tuple),
             recipe=st.sampled_from(["default", "paper"]),
             overrides=st.fixed_dictionaries(
-                {}, optional={"epochs": st.integers(1, 9), "momentum": st.floats(0, 0.9), "optimizer": st.just("adam")}
+                {}, optional={"epochs": st.integers(1, 9), "momentum": st.floats(0, 0.9), "batch_size": st.integers(1, 9)}
             ).map(lambda chosen: tuple(chosen.items())),
             scope=st.sampled_from(["global", "layer"]),
             include_classifier=st.booleans(),
-            strategy=st.sampled_from(training.STRATEGIES),
+            strategy=st.sampled_from(("cpu", "gpu", "mirrored")),
             level=st.floats(0.01, 0.999),
         )
     )
@@ -208,6 +210,9 @@ class TestToml:
 
 
 ERRORS = {
+    "[recipe]\noptimizer = 'adam'\nmomentum = 0.5": "recipe.momentum is for sgd; the other optimizers have their own.",
+    "strategy = 'auto'": "unknown strategy 'auto': known are cpu, gpu, mirrored.",
+    "[fingerprints]\ndigits = 'x'": "unknown key 'fingerprints': ",
     "data = []": "unknown key 'data': did you mean datasets?",
     "ratio = [2]": "unknown key 'ratio': did you mean ratios?",
     "overrides = []": "unknown key 'overrides': ",
@@ -302,7 +307,7 @@ BASELINE = {
     "model": "resnet20",
     "dataset": "mnist",
     "seed": 1,
-    "strategy": "auto",
+    "strategy": "gpu",
     "fingerprint": "0123456789abcdef",
     "optimizer": "adam",
     "learning_rate": 0.02,

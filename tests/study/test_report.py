@@ -76,9 +76,9 @@ def test_what_an_earlier_report_left_is_replaced_and_nothing_else(small):
     place = small / "report"
     (place / "notes.txt").write_text("mine")
     (place / "report.html").write_text("old")
-    (place / "figures" / "old.png").write_text("old")
+    (place / "figures" / "mine.png").write_text("mine")
     report(small)
-    assert contents(small) == {**first, "report/notes.txt": b"mine"}
+    assert contents(small) == {**first, "report/notes.txt": b"mine", "report/figures/mine.png": b"mine"}
 
 
 def test_it_writes_all_or_nothing(small, monkeypatch):

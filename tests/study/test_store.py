@@ -129,10 +129,9 @@ class TestResults:
         cells = PLAN.cells[0], PLAN.cells[4], other.cells[0]
         for key in (cells[0].key, cells[1].baseline_key, cells[2].key):
             store.fail(key, "", "", "")
-        assert store.forget_failures(PLAN) == 2
+        store.forget_failures(PLAN)
         assert [store.failed(cell) for cell in cells] == [False, False, True]
         assert store.failures(PLAN) == {}
-        assert store.forget_failures(PLAN) == 0
 
     def test_a_failure_replaces_an_earlier_one(self, store):
         for error in ("first", "second"):
@@ -321,7 +320,9 @@ class TestOpen:
     )
     def test_what_is_called_like_a_study_and_is_none(self, tmp_path, text):
         (tmp_path / "study.json").write_bytes(text.encode(errors="surrogateescape"))
-        with pytest.raises(InputError, match=self.NONE):
+        with pytest.raises(
+            InputError, match=r"study\.json holds no plan \(.*\): run one with .*, which keeps what is done\."
+        ):
             Store.open(tmp_path)
 
     def test_the_plan_is_written_to_be_read(self, store):

@@ -43,6 +43,10 @@ class Combination:
         """Whether nothing is pruned."""
         return self.algorithm == CONTROL
 
+    def runs_beside(self, other: Combination) -> bool:
+        """Say whether another combination differs in its algorithm at most."""
+        return (self.dataset, self.model, self.ratio) == (other.dataset, other.model, other.ratio)
+
     @property
     def arm(self) -> str:
         """Algorithm and ratio in words."""
@@ -74,6 +78,13 @@ class Estimate:
         Mean accuracy before pruning and after it.
     identifiable : int
         Seeds whose own test set bears a slope.
+    parameters : int
+        Of the model before pruning.
+    same : tuple of str
+        Other algorithms whose runs here are the very same, such as undecayed beside gradient pruning without weight decay.
+        They come after this one: theirs is empty, and `repeated` True.
+    repeated : bool
+        Whether an algorithm that comes before has the very same runs.
     """
 
     combination: Combination
@@ -88,6 +99,9 @@ class Estimate:
     before: Interval
     accuracy: Interval
     identifiable: int
+    parameters: int
+    same: tuple[str, ...] = ()
+    repeated: bool = False
 
     @property
     def seeds(self) -> int:
@@ -239,6 +253,7 @@ class _Measured:
 
     def __init__(self, cells: pd.DataFrame, classes: pd.DataFrame, seeds: tuple[int, ...]):
         self.cells, self.classes, self.seeds = cells, classes, seeds
+        self.keys = tuple(cells["key"].sort_index())
 
     def sample(self, column: str) -> Sample:
         """Return a column by seed, None where there is no number."""
@@ -254,6 +269,7 @@ def _estimate(at: Combination, found: dict[Combination, _Measured], level: float
     measured = found[at]
     alphas = measured.sample("alpha")
     corrected = _corrected(measured, level)
+    alike = [other for other in found if other.runs_beside(at) and found[other].keys == measured.keys]
     control = None if at.control else found.get(_control_of(at))
     against, against_corrected = None, None
     if control is not None:
@@ -273,6 +289,9 @@ def _estimate(at: Combination, found: dict[Combination, _Measured], level: float
         before=inference.interval(measured.sample("accuracy_before"), level=level, reference=0.0),
         accuracy=inference.interval(measured.sample("accuracy_after"), level=level, reference=0.0),
         identifiable=int((measured.cells["verdict"] != "not identifiable").sum()),
+        parameters=int(measured.cells["parameters"].iloc[0]),
+        same=() if alike[0] != at else tuple(other.algorithm for other in alike[1:]),
+        repeated=alike[0] != at,
     )
 
 
@@ -310,7 +329,7 @@ def _families(estimates: dict[Combination, Estimate], level: float) -> Iterable[
         "Model sizes",
         "E[α] of the smaller model is greater than the larger one's (one-sided, independent, Welch)",
         tuple(
-            _column(fixed, partial(inference.consecutive_sizes, level=level), members)
+            _column(fixed, partial(inference.consecutive_sizes, level=level), _by_size(members))
             for fixed, members in _grouped(estimates, "model")
             if len(members) > 1
         ),
@@ -332,7 +351,7 @@ def _families(estimates: dict[Combination, Estimate], level: float) -> Iterable[
         "E[α] differs (two-sided, paired)",
         tuple(
             _column(fixed, partial(inference.algorithm_pairs, level=level), members)
-            for fixed, members in _grouped(estimates, "algorithm")
+            for fixed, members in _grouped({at: found for at, found in estimates.items() if not found.repeated}, "algorithm")
             if len(members) > 1
         ),
     )
@@ -377,6 +396,10 @@ def _by_dataset(estimates: dict[Combination, Estimate]) -> list[tuple[str, dict]
         if not at.control:
             groups.setdefault((at.model, at.algorithm), {}).setdefault(at.dataset, {})[at.ratio] = estimate
     return list(zip(_labels(["model", "algorithm"], list(groups)), groups.values()))
+
+
+def _by_size(members: dict[str, Estimate]) -> dict[str, Estimate]:
+    return dict(sorted(members.items(), key=lambda item: item[1].parameters))
 
 
 def _common(first: dict, second: dict) -> tuple[dict, dict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -18,7 +19,8 @@ from tfrecall.study.plan import Plan, to_dict
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
 
-_POLL = 0.5  # seconds between two looks at the folder
+_POLL = 0.5  # seconds between two looks at the processes
+_LOOK = 2.0  # seconds between two looks at the folder, which may have thousands of cells
 _ATTEMPTS = 2  # at what ends its process, such as for want of memory
 
 
@@ -41,11 +43,11 @@ def run(
     folder : path-like
         Made if it is missing. What it holds of this or any other plan is used.
     jobs : int, optional
-        Processes, of one thread each: as many as there are processors by default.
+        Processes, of one thread each: as many as there are processors by default, or 1 where the strategy is not ``"cpu"``.
     retry_failed : bool
         Whether to try again what failed.
     watch : callable
-        Called with the `Status` about twice a second.
+        Called with the `Status` every two seconds.
 
     Returns
     -------
@@ -61,19 +63,26 @@ def run(
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1; got {jobs}.")
+    Store.require_place(folder)
     require_possible(plan, Store(Path(folder)))
     store = Store.create(folder, plan)
     if retry_failed:
         store.forget_failures(plan)
-    wanted = min(jobs or _processors(), sum(not store.settled(cell) for cell in plan.cells))
-    workers = [_Worker(store, plan) for _ in range(wanted)]
+    wanted = min(jobs or (_processors() if plan.strategy == "cpu" else 1), sum(not store.settled(c) for c in plan.cells))
+    workers: list[_Worker] = []
     deaths: Counter = Counter()
+    looked = -_LOOK
     try:
+        workers += [_Worker(store, plan) for _ in range(wanted)]
         while workers:
-            watch(status(store, plan, len(workers)))
+            if time.monotonic() - looked >= _LOOK:
+                watch(status(store, plan, len(workers)))
+                looked = time.monotonic()
             time.sleep(_POLL)
             for worker in [worker for worker in workers if worker.ended]:
                 workers.remove(worker)
+                if any(other.key for other in [worker, *workers]):
+                    del deaths[""]  # processes do begin here: one that did not was unlucky
                 if worker.process.returncode:
                     deaths[worker.key] += 1
                     if deaths[worker.key] >= _ATTEMPTS:
@@ -92,6 +101,11 @@ def require_possible(plan: Plan, store: Store) -> None:
     """Raise InputError if a cell of a plan can never be done: no such data, or a ratio that its model cannot reach."""
     from tfrecall import experiment
 
+    if plan.strategy == "gpu":
+        import tensorflow as tf
+
+        if not tf.config.list_physical_devices("GPU"):
+            raise InputError("strategy 'gpu' needs a GPU that TensorFlow sees, and there is none: use cpu.")
     counts: dict[tuple[str, str], dict] = {}
     for cell in plan.cells:
         if store.done(cell.baseline_key):
@@ -100,7 +114,9 @@ def require_possible(plan: Plan, store: Store) -> None:
     for cell in plan.cells:
         kind = cell.settings.model, cell.settings.dataset
         if kind not in counts:
-            model, _ = experiment.new_model(cell.settings, experiment.load_data(cell.settings))
+            # Not on a GPU, whose memory this process would hold as long as the study runs.
+            settings = dataclasses.replace(cell.settings, strategy="cpu")
+            model, _ = experiment.new_model(settings, experiment.load_data(settings))
             counts[kind] = experiment.parameters(model)
         try:
             experiment.require_feasible(cell.settings, counts[kind])
@@ -173,7 +189,9 @@ def _give_up(store: Store, plan: Plan, worker: _Worker) -> None:
     cell = next(cell for cell in plan.cells if worker.key in (cell.key, cell.baseline_key))
     what = str(cell) if worker.key == cell.key else f"baseline of {cell}"
     hint = " (out of memory? try fewer --jobs)" if code == -9 else ""
-    store.fail(worker.key, what, f"its process ended with {how}{hint}", said)
+    with store.claim(worker.key) as mine:
+        if mine and not store.done(worker.key):  # else another runner took it up, and will know better
+            store.fail(worker.key, what, f"its process ended with {how}{hint}", said)
 
 
 def _processors() -> int:

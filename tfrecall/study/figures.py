@@ -44,7 +44,7 @@ class Drawing:
     draw : callable
         Takes Matplotlib axes.
     row : str
-        Panels of one row share their scale and stand side by side in the file.
+        Panels of one row stand side by side in the file.
     """
 
     title: str
@@ -75,6 +75,11 @@ class Picture:
     drawings: tuple[Drawing, ...]
     size: tuple[float, float] = (4.2, 3.2)
     width: int = 320
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What `write` calls its files."""
+        return tuple(f"{self.name}.{suffix}" for suffix in ("png", "svg"))
 
 
 def pictures(analysis: Analysis, classes) -> list[Picture]:
@@ -228,7 +233,7 @@ def trade_off(analysis: Analysis) -> Picture:
 
 def class_changes(analysis: Analysis) -> Picture:
     """Draw the mean change of each class's recall by ratio, the hardest hit on top."""
-    drawings, rows = [], 0
+    drawings, rows, crowded = [], 0, False
     more = 0.42 * max(0, len(analysis.ratios) - 5)  # inches, so that a number fits into its square
     for dataset, model in analysis.settings():
         place = _place(dataset, model)
@@ -243,6 +248,7 @@ def class_changes(analysis: Analysis) -> Picture:
                 hardest = sorted(changes, key=lambda name: changes[name].get(ratios[-1], 0.0))
                 worst = "; ".join(f"{one_line(n)} {changes[n].get(ratios[-1], 0.0):+.3f}" for n in hardest[:3])
                 rows = max(rows, len(hardest[:_SHOWN]))
+                crowded = crowded or len(hardest) > _SHOWN
                 table = np.array([[changes[n].get(ratio, math.nan) for ratio in ratios] for n in hardest[:_SHOWN]])
                 drawings.append(
                     Drawing(
@@ -258,7 +264,7 @@ def class_changes(analysis: Analysis) -> Picture:
         "Change of recall by class and ratio",
         "Mean change of recall over seeds, from the baseline to the pruned and fine-tuned model, in hundredths; t = 1 is "
         "the control arm. The hardest hit at the highest ratio is on top"
-        + (f", and only {_SHOWN} classes are shown" if len({c.name for c in analysis.classes}) > _SHOWN else "")
+        + (f", and only {_SHOWN} classes are shown" if crowded else "")
         + ". Orange: lost; blue: gained.",
         tuple(drawings),
         size=(4.2 + more, 0.8 + 0.28 * rows),
@@ -307,7 +313,7 @@ def write(picture: Picture, folder: str | os.PathLike) -> list[Path]:
             axes = figure.add_subplot(len(rows), columns, at * columns + place + 1)
             drawing.draw(axes)
             axes.set_title(_short(drawing.title, _TITLE), fontsize="medium", loc="left")
-    written = [folder / f"{picture.name}.{suffix}" for suffix in ("png", "svg")]
+    written = [folder / name for name in picture.files]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tfrecall"}), warnings.catch_warnings():
         # Names come in every script, and no font has them all.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
@@ -405,11 +411,12 @@ def _paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> 
     for index, (algorithm, path) in enumerate(paths.items()):
         style = {"color": _COLOURS[index % len(_COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         style["markersize"] = max(4.0, 7.5 - index)  # the last stands on the first where both are the same
-        points = [(alpha, e.accuracy.mean) for e in path if (alpha := _slope(e)) is not None]
-        if points:
+        known = [estimate for estimate in path if _slope(estimate) is not None]
+        if known:
+            points, last = [(_slope(estimate), estimate.accuracy.mean) for estimate in known], known[-1]
             axes.plot(*zip(*points), linewidth=1.2, label=algorithm, **style)
             axes.annotate(
-                f"{path[-1].combination.ratio:g}", points[-1], xytext=(5, -3), textcoords="offset points", fontsize="small"
+                f"{last.combination.ratio:g}", points[-1], xytext=(5, -3), textcoords="offset points", fontsize="small"
             )
     if control and _slope(control) is not None:
         axes.plot(

@@ -23,7 +23,7 @@ def finding(analysis: Analysis) -> list[str]:
     list of str
         Three sentences.
     """
-    pruned = [estimate for at, estimate in analysis.estimates.items() if not at.control]
+    pruned = [estimate for at, estimate in analysis.estimates.items() if not (at.control or estimate.repeated)]
     names = _Names(analysis)
     if not pruned:
         return ["No pruned model is done yet.", f"{_alone(analysis, names)}.", _accuracy_of_controls(analysis, names)]
@@ -35,6 +35,7 @@ class _Names:
 
     def __init__(self, analysis: Analysis):
         self.settings = analysis.settings()
+        self._same = {at: estimate.same for at, estimate in analysis.estimates.items()}
         self.several = len(self.settings) > 1
         self._varying = [place for place in (0, 1) if len({setting[place] for setting in self.settings}) > 1]
 
@@ -44,7 +45,12 @@ class _Names:
 
     def arm(self, at: Combination) -> str:
         """Name the algorithm, and data set and model where there are several."""
-        return f"{at.algorithm}, {self.of(at)}" if self.several else at.algorithm
+        algorithm = self.algorithm(at)
+        return f"{algorithm}, {self.of(at)}" if self.several else algorithm
+
+    def algorithm(self, at: Combination) -> str:
+        """Name the algorithm, and those whose runs are the very same."""
+        return "/".join((at.algorithm, *self._same[at]))
 
 
 def _slopes(pruned: list[Estimate], names: _Names) -> str:
@@ -195,7 +201,7 @@ def _where(estimates: list[Estimate], pruned: list[Estimate], names: _Names) -> 
     every = sorted({estimate.combination.ratio for estimate in pruned})
     by_place: dict[str, dict[str, list[float]]] = {}
     for at in (estimate.combination for estimate in estimates):
-        by_place.setdefault(names.of(at), {}).setdefault(at.algorithm, []).append(at.ratio)
+        by_place.setdefault(names.of(at), {}).setdefault(names.algorithm(at), []).append(at.ratio)
     alike: dict[tuple, list[str]] = {}
     for place, by_algorithm in by_place.items():
         ratios: dict[str, list[str]] = {}

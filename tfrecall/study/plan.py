@@ -33,6 +33,7 @@ PRESETS = {
 }
 #: part of every key: raised when the same settings begin to give another result
 _FORMAT = 1
+STRATEGIES = ("cpu", "gpu", "mirrored")
 # What only the second phase uses, and what only criteria with gradients do.
 _FINE_TUNING = ("fine_tune_learning_rate", "fine_tune_epochs", "score_examples")
 
@@ -88,10 +89,13 @@ class Cell:
     def _baseline(self) -> dict:
         settings = self.settings
         recipe = {k: v for k, v in dataclasses.asdict(settings.recipe).items() if k not in _FINE_TUNING}
+        if settings.recipe.optimizer != "sgd":
+            del recipe["momentum"]  # the others have their own
         return {
             "format": _FORMAT,
             "model": settings.model,
-            "dataset": settings.dataset,
+            # Files are what they hold, wherever they lie.
+            "dataset": "" if self.fingerprint else settings.dataset,
             "fingerprint": self.fingerprint,
             "seed": settings.seed,
             "strategy": settings.strategy,
@@ -113,7 +117,7 @@ class Plan:
     datasets : tuple of str
         As `tfrecall.datasets.load` takes them, the easier before the harder.
     models : tuple of str
-        Names of `tfrecall.models.ARCHITECTURES`, the smaller before the larger.
+        Names of `tfrecall.models.ARCHITECTURES`.
     algorithms : tuple of str
         Full or short names of criteria.
     ratios : tuple of float
@@ -126,10 +130,13 @@ class Plan:
     scope : {"global", "layer"}
     include_classifier : bool
         Whether the classifier may be pruned.
-    strategy : str
-        As `tfrecall.training.strategy` takes it; what each process of one thread uses.
+    strategy : {"cpu", "gpu", "mirrored"}
+        As `tfrecall.training.strategy` takes it, but for ``"auto"``: another machine must not mean another result.
     level : float
         Confidence level of the study's intervals, in (0, 1).
+    fingerprints : tuple of (str, str)
+        Of each data set's files, where it is not a name; made from the files unless given. A study remembers them, so that
+        its results are found again when the files are not there any more.
 
     Raises
     ------
@@ -148,6 +155,7 @@ class Plan:
     include_classifier: bool = False
     strategy: str = "cpu"
     level: float = 0.99
+    fingerprints: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self):
         for name in self.models:
@@ -162,8 +170,14 @@ class Plan:
         _require_distinct("ratios", self.ratios, removed)
         if removed != sorted(removed):
             raise InputError(f"ratios must go from the smallest to the largest; got {', '.join(map(str, self.ratios))}.")
-        if self.strategy not in training.STRATEGIES:
-            raise unknown("strategy", self.strategy, training.STRATEGIES)
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
+        overrides = dict(self.overrides)
+        if "momentum" in overrides and training.recipe(self.recipe, self.models[0], **overrides).optimizer != "sgd":
+            raise InputError("recipe.momentum is for sgd; the other optimizers have their own.")
+        given = dict(self.fingerprints)
+        fingerprints = ((name, given[name] if name in given else fingerprint(name)) for name in self.datasets)
+        object.__setattr__(self, "fingerprints", tuple(fingerprints))
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, such as 0.99; got {self.level:g}.")
         self.cells  # noqa: B018  what is wrong in a cell is an error before anything runs
@@ -171,7 +185,7 @@ class Plan:
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """All cells, seed by seed, so that a study that is stopped has whole seeds."""
-        fingerprints = {name: fingerprint(name) for name in self.datasets}
+        fingerprints = dict(self.fingerprints)
         found = []
         for seed in self.seeds:
             for dataset in self.datasets:
@@ -218,26 +232,31 @@ def parse(text: str) -> Plan:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"not TOML: {error}.") from error
+    if "fingerprints" in content:
+        raise unknown("key", "fingerprints", _KEYS)
     return from_dict(content)
 
 
 def from_dict(content: Mapping) -> Plan:
-    """Return the plan that a dictionary in the form of its TOML describes; see `read`."""
+    """Return the plan that a dictionary in the form of its TOML describes, or one from `to_dict`; see `read`."""
     if not isinstance(content, Mapping):
         raise InputError(f"a plan must be a table of keys and values; got {content!r}.")
-    known = {field.name: field for field in dataclasses.fields(Plan) if field.name != "overrides"}
     values = {}
     for key, value in content.items():
-        if key not in known:
-            raise unknown("key", key, known)
-        values[key] = _checked(key, value)
+        if key == "fingerprints":
+            values[key] = tuple(value.items())
+        elif key in _KEYS:
+            values[key] = _checked(key, value)
+        else:
+            raise unknown("key", key, _KEYS)
     return Plan(**values.pop("recipe", {}), **values)
 
 
 def to_dict(plan: Plan) -> dict:
-    """Return a plan as a dictionary in the form of its TOML, with all values written out."""
+    """Return a plan as a dictionary in the form of its TOML, with all values and the fingerprints written out."""
     content = {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(plan).items()}
-    return content | {"recipe": {"name": plan.recipe, **dict(content.pop("overrides"))}}
+    recipe = {"name": plan.recipe, **dict(content.pop("overrides"))}
+    return content | {"recipe": recipe, "fingerprints": dict(plan.fingerprints)}
 
 
 def preset(name: str) -> str:
@@ -252,7 +271,8 @@ def fingerprint(dataset: str) -> str:
     if not _is_path(dataset):
         return ""
     path = Path(dataset).expanduser()
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    below = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
+    files = [path] if path.is_file() else sorted(below)
     if not files:
         return ""
     total = hashlib.sha256()
@@ -308,6 +328,7 @@ def _checked(key: str, value):
     return value
 
 
+_KEYS = [field.name for field in dataclasses.fields(Plan) if field.name not in ("overrides", "fingerprints")]
 _KINDS = {bool: "true or false", float: "a number", str: "text in quotation marks", int: "a whole number"}
 
 

@@ -22,8 +22,8 @@ from tfrecall.study.store import Store
 if TYPE_CHECKING:
     import pandas as pd
 
-#: what `report` writes
-WRITTEN = ("cells.csv", "classes.csv", "tables.md", "report.html", "figures")
+#: what `report` writes, beside the files in ``figures``
+WRITTEN = ("cells.csv", "classes.csv", "tables.md", "report.html")
 
 TITLE = "What pruning did to recall, over seeds"
 
@@ -53,12 +53,13 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
     store, last = Store.open(folder)
     plan = plan or last
     output = Path(output or store.root / "report")
-    require_place(output, WRITTEN)
     cells, classes = frames(store, plan)
     analysis = analyse(cells, classes, plan.level)
     pictures = figures.pictures(analysis, classes)
     progress = status(store, plan)
-    with whole(output, WRITTEN) as place:
+    names = [*WRITTEN, *(f"figures/{name}" for picture in pictures for name in picture.files)]
+    require_place(output, names)
+    with whole(output, names) as place:
         write_csv(cells, place / "cells.csv")
         write_csv(classes, place / "classes.csv")
         (place / "tables.md").write_text(to_markdown(analysis, plan, progress), encoding="utf-8")
@@ -108,8 +109,9 @@ _ALPHA = (
     "α is the slope of the classes' normalized recall balances, (recall − accuracy) / accuracy, after pruning on those "
     "before. Above 1, what set classes apart sets them further apart: weak classes got weaker (intensification). Below 1 "
     "they moved together, and below 0 they changed sides. A finite test set makes recalls noisy and pulls α toward 0; the "
-    "corrected α deducts that. What "
-    "pruning does is the difference from the control arm, which is trained just as long with nothing pruned."
+    "corrected α deducts that. What pruning does is the difference from the control arm, which is trained just as long with "
+    "nothing pruned. The intervals tell what other seeds would give on these test images: all seeds are tested on the same "
+    "ones, and what is particular to those shows in no interval over seeds."
 )
 _TESTS = (
     "Each p-value is given as it is and adjusted for the other tests of its group, by Bonferroni as in the paper and by "

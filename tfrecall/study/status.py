@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from statistics import fmean
 
 from tfrecall.study.plan import Cell, Plan
@@ -90,7 +88,7 @@ def _seconds(store: Store, known: list[tuple[Cell, str]], wanted: list[Cell]) ->
         return None
     times: dict[tuple, list[float]] = {}
     for cell, key in known:
-        times.setdefault(_kind(cell), []).append(_taken(store.path(key)))
+        times.setdefault(_kind(cell), []).append(_taken(store, key))
     mean = fmean(time for found in times.values() for time in found)
     return sum(fmean(times.get(_kind(cell), [mean])) for cell in wanted)
 
@@ -100,5 +98,5 @@ def _kind(cell: Cell) -> tuple[str, str]:
 
 
 @cache
-def _taken(folder: Path) -> float:
-    return json.loads((folder / "seconds.json").read_text())["seconds"]
+def _taken(store: Store, key: str) -> float:
+    return store.read(f"{key}/seconds.json")["seconds"]

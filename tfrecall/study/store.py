@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -32,6 +33,17 @@ class Store:
 
     root: Path
 
+    @staticmethod
+    def require_place(root: str | os.PathLike) -> None:
+        """Raise InputError if a folder holds something else than a study."""
+        root = Path(root)
+        if root.exists() and not root.is_dir():
+            raise InputError(f"{root} is a file, not a folder: choose another --output.")
+        # Another runner may be writing the mark at this moment, or have been killed while it did.
+        others = root.is_dir() and any(not path.name.startswith(f".{_MARK}-") for path in root.iterdir())
+        if others and not (root / _MARK).exists():
+            raise InputError(f"{root} holds something that is no study: choose another --output.")
+
     @classmethod
     def create(cls, root: str | os.PathLike, plan: Plan) -> Store:
         """Make the folder, or take one that is there, and remember the plan in it.
@@ -42,12 +54,7 @@ class Store:
             If there is something else in the folder, or it cannot be written to.
         """
         root = Path(root)
-        if root.exists() and not root.is_dir():
-            raise InputError(f"{root} is a file, not a folder: choose another --output.")
-        # Another runner may be writing the mark at this moment, or have been killed while it did.
-        others = root.is_dir() and any(not path.name.startswith(f".{_MARK}-") for path in root.iterdir())
-        if others and not (root / _MARK).exists():
-            raise InputError(f"{root} holds something that is no study: choose another --output.")
+        cls.require_place(root)
         try:
             write_text(root / _MARK, json.dumps(to_dict(plan), indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
@@ -61,21 +68,35 @@ class Store:
         Raises
         ------
         InputError
-            If there is none.
+            If there is none, or another version of tfrecall wrote it.
         """
         store = cls(Path(root))
+        mark = store.root / _MARK
+        again = f"`tfrecall study run plan.toml --output {root}`"
+        if not mark.is_file():
+            raise InputError(f"no study in {root}: run one with {again}.")
         try:
-            return store, from_dict(store.read(_MARK))
+            return store, from_dict(json.loads(mark.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
-            raise InputError(f"no study in {root}: run one with `tfrecall study run plan.toml --output {root}`.") from error
+            raise InputError(f"{mark} holds no plan ({error}): run one with {again}, which keeps what is done.") from error
 
     def path(self, key: str) -> Path:
         """Return the folder of a key."""
         return self.root / key
 
     def read(self, name: str) -> dict:
-        """Return a JSON file below the root."""
-        return json.loads((self.root / name).read_text(encoding="utf-8"))
+        """Return a JSON file below the root.
+
+        Raises
+        ------
+        InputError
+            If it is damaged, such as by a disk that was full.
+        """
+        path = self.root / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: delete {path.parent} and run the study again.") from error
 
     def done(self, key: str) -> bool:
         """Say whether the results of a key are there."""
@@ -92,7 +113,12 @@ class Store:
     def failures(self, plan: Plan) -> dict[str, dict]:
         """Return what is recorded of the failures in a plan's cells and baselines, by key."""
         keys = dict.fromkeys(key for cell in plan.cells for key in (cell.baseline_key, cell.key))
-        return {key: json.loads(self._failure(key).read_text()) for key in keys if self._failure(key).exists()}
+        found = {}
+        for key in keys:
+            if not self.done(key):
+                with contextlib.suppress(FileNotFoundError):  # none, or another runner is trying again
+                    found[key] = json.loads(self._failure(key).read_text(encoding="utf-8"))
+        return found
 
     def fail(self, key: str, what: str, error: str, details: str) -> None:
         """Record that a key failed.
@@ -110,12 +136,10 @@ class Store:
         content = {"what": what, "error": error, "details": details}
         write_text(self._failure(key), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
-    def forget_failures(self, plan: Plan) -> int:
-        """Forget the failures of a plan's cells, so that they are tried again; return how many there were."""
-        failures = self.failures(plan)
-        for key in failures:
+    def forget_failures(self, plan: Plan) -> None:
+        """Forget the failures of a plan's cells, so that they are tried again."""
+        for key in self.failures(plan):
             self._failure(key).unlink(missing_ok=True)
-        return len(failures)
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:

@@ -82,7 +82,7 @@ def classes(analysis: Analysis) -> list[Table]:
         rows.sort(key=lambda row: min(cell.value for cell in row[4:] if cell.value is not None))
         header = ("class", "algorithm", "recall before", "control", *(f"t = {ratio:g}" for ratio in analysis.ratios))
         note = (
-            "Mean change of recall over seeds. < lost more than under the control arm, > lost less or gained, at "
+            "Mean change of recall over seeds. < it is lower, > higher than under the control arm, at "
             f"{100 * analysis.level:g}% (paired by seed); ? neither is shown."
         )
         tables.append(Table(f"Change of recall on {one_line(dataset)}, {model}", header, rows, note))
@@ -140,6 +140,11 @@ def _remarks(estimates: list[Estimate]) -> list[str]:
         ):
             if note:
                 reasons.setdefault(f"{name}: {note}", []).append(arm)
+    for estimate in estimates:
+        for other in estimate.same:
+            reasons.setdefault(f"the same runs as {other}, whose scores do not differ here", []).append(
+                estimate.combination.arm
+            )
     return [f"{_listed(arms, len(estimates))}: {reason}." for reason, arms in reasons.items()]
 
 
