@@ -250,7 +250,7 @@ def test_hostile_names_break_no_markdown(tmp_path):
         assert not any("\n" in line for line in lines)
         assert "<" not in "".join(lines)
     lines = tables.markdown(found.all[0])
-    assert lines[0] == r"### Slope α on a|b &lt;b> \*c\* \[d\](e) \`f\` .npz, lenet5"
+    assert lines[0] == r"### Slope α on a|b &lt;b> \*c\* [d]\(e) \`f\` .npz, lenet5"
     classes = "\n".join(tables.markdown(found.all[-1]))
     assert "| line break \\| $x^$ \\\\ |" in classes
     assert "| &lt;script>alert(1)&lt;/script> |" in classes

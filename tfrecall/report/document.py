@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import asdict
 
 from tfrecall.report.distortion import Distortion
@@ -218,6 +219,12 @@ def _signed(value: float | None) -> str:
 
 def markdown_table(header, rows) -> list[str]:
     """Return the lines of a Markdown table; what is text in a cell stays text."""
-    escaped = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in row] for row in rows]
+    escaped = [[markdown_text(cell).replace("|", "\\|") for cell in row] for row in rows]
     rule = ["---", *["---:"] * (len(header) - 1)]
     return [f"| {' | '.join(row)} |" for row in (header, rule, *escaped)]
+
+
+def markdown_text(text: str) -> str:
+    """Return a text for Markdown in which nothing is markup."""
+    # Square brackets alone are no markup, and intervals are full of them: only a link's parenthesis is.
+    return re.sub(r"([\\`*]|(?<=\])\()", r"\\\1", text).replace("<", "&lt;")

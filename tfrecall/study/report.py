@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tfrecall.publishing import require_place, whole
 from tfrecall.report import page
-from tfrecall.report.document import one_line
+from tfrecall.report.document import markdown_text, one_line
 from tfrecall.study import figures, tables
 from tfrecall.study.analysis import Analysis, analyse
 from tfrecall.study.findings import finding
@@ -79,11 +79,11 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 
 def to_markdown(analysis: Analysis, plan: Plan, progress: Status) -> str:
     """Return the finding and all tables as Markdown."""
-    lines = [f"# {TITLE}", "", *(f"{tables.escaped(sentence)}\n" for sentence in finding(analysis))]
+    lines = [f"# {TITLE}", "", *(f"{markdown_text(sentence)}\n" for sentence in finding(analysis))]
     for heading, shown in _tables(analysis):
         lines += [f"## {heading}", "", *(line for table in shown for line in tables.markdown(table))]
     origin = _origin(analysis, plan, progress)
-    lines += ["## How the study was run", "", *(f"- {tables.escaped(f'{name}: {value}')}" for name, value in origin)]
+    lines += ["## How the study was run", "", *(f"- {markdown_text(f'{name}: {value}')}" for name, value in origin)]
     return "\n".join(lines) + "\n"
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
-from tfrecall.report.document import markdown_table, one_line
+from tfrecall.report.document import markdown_table, markdown_text, one_line
 from tfrecall.report.inference import Comparison, Interval, Row
 from tfrecall.report.page import Cell, Table
 from tfrecall.study.analysis import Analysis, ClassChange, Column, Estimate, Family
@@ -92,17 +91,12 @@ def classes(analysis: Analysis) -> list[Table]:
 def markdown(table: Table) -> list[str]:
     """Return a table as lines of Markdown, under a heading of the third level."""
     rows = [list(map(_text, row)) for row in table.rows]
-    note = ["", escaped(table.note)] if table.note else []
-    return [f"### {escaped(table.title)}", "", *markdown_table(table.header, rows), *note, ""]
+    note = ["", markdown_text(table.note)] if table.note else []
+    return [f"### {markdown_text(table.title)}", "", *markdown_table(table.header, rows), *note, ""]
 
 
 def _text(cell: Cell | str | float) -> str:
     return cell.text if isinstance(cell, Cell) else str(cell)
-
-
-def escaped(text: str) -> str:
-    """Return a text for Markdown outside of tables: what is text stays text."""
-    return re.sub(r"([\\`*\[\]])", r"\\\1", text).replace("<", "&lt;")
 
 
 def _order(analysis: Analysis, estimate: Estimate) -> tuple:
