@@ -24,10 +24,17 @@ def command():
 @click.argument("preset", metavar="PRESET", default="quick")
 @options.verbose
 def init(preset, verbose):
-    """Print a plan to run or to change: quick, lenet5, algorithms, sizes-mp, sizes-up or datasets.
+    """Print a plan to run or to change.
 
-    The last four are the comparisons of Good et al. (NeurIPS 2022).
-    """
+    \b
+    PRESET is one of:
+      quick       the embedded digits, in minutes: to see what a study is
+      lenet5      four algorithms, LeNet-5 on MNIST and Fashion-MNIST
+      algorithms  Good et al. 2022: four algorithms, ResNet-56 on CIFAR-10
+      sizes-mp    Good et al. 2022: model sizes under magnitude pruning
+      sizes-up    Good et al. 2022: model sizes under undecayed pruning
+      datasets    Good et al. 2022: CIFAR-10 and CIFAR-100
+    """  # noqa: D301  the \b is Click's mark of a paragraph that is not to be wrapped
     with session(verbose=verbose, tensorflow=False):
         from tfrecall import study
 

@@ -32,6 +32,8 @@ FLOORS = {
     "tfrecall.training": 5,
     "tfrecall.settings": 5,
     "tfrecall.report": 5,
+    "tfrecall.report.canvas": 5,
+    "tfrecall.report.svg": 5,
     "tfrecall.report.figures": 5,
     "tfrecall.report.document": 5,
     "tfrecall.report.terminal": 5,

@@ -677,7 +677,7 @@ UNCLEAR = "not identifiable: the signal is not clearly above 0 over these seeds,
     ],
 )
 def test_a_corrected_slope_that_is_not_identifiable_says_why(covariation, signal, note):
-    assert corrected(covariation, signal) == Corrected(None, (None,) * len(signal), False, note)
+    assert corrected(covariation, signal) == Corrected(None, (None,) * len(signal), note)
 
 
 def test_signals_that_are_all_the_same_and_above_0_bear_a_slope():

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from tfrecall.report import page
+from tfrecall.report import page, svg
 from tfrecall.report.page import Bullets, Cell, Facts, Panel, Section, Table
 
 ROOT = Path(__file__).parents[2]
@@ -105,7 +105,7 @@ def drawn(seed=0, names=("a", "b", "c")):
 @cache
 def samples(names=tuple(HOSTILE)):
     """A page that has everything, all its words hostile."""
-    pictures = [Panel(page.svg(drawn(index, names[:3])), name, name) for index, name in enumerate(names[:3])]
+    pictures = [Panel(svg.element(drawn(index, names[:3])), name, name) for index, name in enumerate(names[:3])]
     rows = [[name, *(Cell(f"{10 * index + n:.3f}", 10 * index + n) for n in range(11))] for index, name in enumerate(names)]
     return page.render(
         names[0],
@@ -359,7 +359,7 @@ def test_a_row_that_does_not_fit_its_header_is_refused():
 
 
 def test_an_svg_takes_on_the_colours_of_the_page():
-    text = page.svg(drawn())
+    text = svg.element(drawn())
     assert not re.search("#000000|#ffffff; stroke|#b0b0b0|#555555|black", text)
     assert {colour.lower() for colour in re.findall("#[0-9A-Fa-f]{6}", text)} == {"#0072b2", "#d55e00", "#009e73", "#ffffff"}
     assert re.search("fill: #ffffff[^>]*>on white<", text)
@@ -376,9 +376,9 @@ def test_an_svg_is_the_same_again_whatever_the_settings():
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": None, "svg.fonttype": "path"}):
-        assert page.svg(drawn()) == page.svg(drawn())
-    assert len(page.svg(drawn())) < 20_000
-    assert page.svg(drawn()) != page.svg(drawn(1))
+        assert svg.element(drawn()) == svg.element(drawn())
+    assert len(svg.element(drawn())) < 20_000
+    assert svg.element(drawn()) != svg.element(drawn(1))
 
 
 class Written:
@@ -400,20 +400,22 @@ class Written:
     ],
 )
 def test_letters_keep_their_size_and_weight_and_not_their_family(font, style):
-    text = page.svg(Written(f'<text x="1" y="2" style="{font}" transform="rotate(-0 1 2)">a</text>'))
+    text = svg.element(Written(f'<text x="1" y="2" style="{font}" transform="rotate(-0 1 2)">a</text>'))
     assert f'<text x="1" y="2" style="{style}">a</text>' in text
 
 
 def test_wide_letters_get_room():
     style = 'style="font-size: 10px; text-anchor: end"'
-    assert 'viewBox="0 0 9 9"' in page.svg(
+    assert 'viewBox="0 0 9 9"' in svg.element(
         Written(f'<text x="5" y="2" {style}>abcdefgh</text>')
     )  # as Matplotlib measured it
-    assert 'viewBox="-21 0 30 9"' in page.svg(Written(f'<text x="5" y="2" {style}>魚鳥</text>'))
+    assert 'viewBox="-21 0 30 9"' in svg.element(Written(f'<text x="5" y="2" {style}>魚鳥</text>'))
 
 
 def test_only_ids_that_are_used_stay():
-    text = page.svg(Written('<g id="r"><path id="url" d="M 0.001 1.999 L 3 4"/></g><use href="#url" clip-path="url(#r)"/>'))
+    text = svg.element(
+        Written('<g id="r"><path id="url" d="M 0.001 1.999 L 3 4"/></g><use href="#url" clip-path="url(#r)"/>')
+    )
     assert text.count(" id=") == 2
     assert 'd="M 0 2 L 3 4"' in text
     group, path = re.findall(' id="([^"]*)"', text)
@@ -425,7 +427,7 @@ def test_only_ids_that_are_used_stay():
 def test_letters_that_only_the_browser_has_warn_nobody(recwarn):
     figure = Figure()
     figure.add_subplot().set_title("魚 e\x1b[31m")
-    assert "魚 e\ufffd[31m" in page.svg(figure)
+    assert "魚 e\ufffd[31m" in svg.element(figure)
     assert [str(warning.message) for warning in recwarn] == []
 
 

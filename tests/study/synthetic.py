@@ -11,8 +11,9 @@ import numpy as np
 
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
+from tfrecall.study.cell import Cell
 from tfrecall.study.frames import compression
-from tfrecall.study.plan import Cell, Plan
+from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
 
 PLAN = Plan(datasets=("mnist", "fashion_mnist"), algorithms=("magnitude", "random"), ratios=(2, 10), seeds=(0, 1, 2))

@@ -19,7 +19,8 @@ from tfrecall import criteria, datasets, sparsity, training
 from tfrecall.errors import InputError
 from tfrecall.settings import Settings
 from tfrecall.study import plan
-from tfrecall.study.plan import PRESETS, Cell, Plan, fingerprint, from_dict, parse, preset, read, to_dict
+from tfrecall.study.cell import Cell, fingerprint
+from tfrecall.study.plan import PRESETS, Plan, from_dict, parse, preset, read, to_dict
 from tfrecall.training import Recipe
 
 ALL = ("magnitude", "gradient", "undecayed", "random")
@@ -395,7 +396,7 @@ class TestKeys:
         assert len({cell(algorithm=name, ratio=None, weight_decay=5e-4).key for name in names}) == 1
 
     def test_they_are_the_same_wherever_they_are_computed(self):
-        """Results of earlier versions would be lost, or mistaken, if these changed: raise plan._FORMAT if they must."""
+        """Results of earlier versions would be lost, or mistaken, if these changed: raise cell._FORMAT if they must."""
         control, pruned = Plan(algorithms=("up",), ratios=(2,), seeds=(0,)).cells
         expected = [control.baseline_key, control.key, pruned.key]
         assert expected == PINNED

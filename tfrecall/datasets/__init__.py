@@ -23,7 +23,7 @@ from tfrecall.datasets.sources import Opened, decoded_bytes, hold, reading
 from tfrecall.datasets.stratified import stratified_split
 from tfrecall.datasets.tfds_sets import is_tfds_name, open_tfds
 
-__all__ = ["Dataset", "Known", "Split", "known", "load", "reading", "stratified_split"]
+__all__ = ["Dataset", "Known", "Split", "is_path", "known", "load", "reading", "stratified_split"]
 
 # The test set has to stay the same whatever seed the user picks: reports would not be comparable otherwise.
 _TEST_SEED = 20190707
@@ -96,14 +96,20 @@ def load(
     )
 
 
-def _open(name: str) -> Opened:
-    """Open what `name` means: a set's name wins over a folder of the same name below the current one."""
+def is_path(name: str) -> bool:
+    """Say whether `load` reads the files at a path: a set's name wins over a folder that is called like it."""
     path = Path(name).expanduser()
+    if name.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() == ".npz":
+        return True
+    if any(name == one.name for one in known()) or not path.is_dir():
+        return False
+    return not is_tfds_name(name)
+
+
+def _open(name: str) -> Opened:
     if name == "digits":
         return open_digits()
-    if path.suffix.lower() == ".npz":
-        return open_npz(path)
-    written_as_path = name.startswith((".", "~")) or path.is_absolute()
-    if written_as_path or (path.is_dir() and not is_tfds_name(name)):
-        return open_folder(path)
-    return open_tfds(name)
+    if not is_path(name):
+        return open_tfds(name)
+    path = Path(name).expanduser()
+    return open_npz(path) if path.suffix.lower() == ".npz" else open_folder(path)

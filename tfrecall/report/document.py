@@ -180,6 +180,18 @@ def one_line(name: str) -> str:
     return " ".join(name.split())
 
 
+def short(name: str, letters: int) -> str:
+    """Return a name on one line and in so many letters at most, its end left out."""
+    name = one_line(name)
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
+def short_path(name: str, letters: int) -> str:
+    """Return a data set's name on one line and in so many letters at most: of a path, it is the end that tells."""
+    name = one_line(name)
+    return name if len(name) <= letters else f"…{name[1 - letters :]}"
+
+
 def summary(document: dict) -> list[str]:
     """Return what was done and what it cost, in a few lines."""
     lines = []

@@ -1,4 +1,4 @@
-"""The report in pictures. Colours are Okabe & Ito's, which colour-blind readers tell apart."""
+"""The report in pictures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from pathlib import Path
 
 from rich.cells import cell_len
 
+from tfrecall.report import canvas
 from tfrecall.report import document as doc
 
 #: the files that `write` leaves
 NAMES = ("recall_by_class.png", "balance.png")
 
-_BEFORE, _AFTER, _LINE = "#0072B2", "#D55E00", "#555555"
+_BEFORE, _AFTER = canvas.COLOURS[:2]
+_LINE = "#555555"
 # of a name beside its point, in points
 _PLACES = ((6, 4), (6, -10), (-6, 4), (-6, -10), (10, 14), (-10, 14), (10, -20), (-10, -20), (0, 10), (0, -16))
 _SHOWN = 40  # classes in one picture: the worst hit
@@ -41,8 +43,7 @@ def write(document: dict, folder: str | os.PathLike) -> list[Path]:
     written = []
     for name, draw in zip(NAMES, (recall_by_class, balance)):
         path = folder / name
-        # No date or version in the file: the same report gives the same picture.
-        draw(document).savefig(path, dpi=150, metadata={"Software": None})
+        canvas.save_png(draw(document), path)
         written.append(path)
     return written
 
@@ -64,7 +65,7 @@ def recall_by_class(document: dict, *, width: float = 7, titled: bool = True):
     matplotlib.figure.Figure
     """
     shown = _with_images(document)[:_SHOWN]
-    figure, axes = _figure(width, 1.6 + 0.28 * len(shown))
+    figure, axes = _axes(width, 1.6 + 0.28 * len(shown))
     positions = range(len(shown))
     before, after = ([row[f"recall_{side}"] for row in shown] for side in ("before", "after"))
     axes.hlines(positions, before, after, color=_LINE, linewidth=2, zorder=1)
@@ -116,7 +117,7 @@ def balance(document: dict, *, width: float = 6, titled: bool = True):
     """
     rows = _with_balance(document)
     narrow = width < _NARROW
-    figure, axes = _figure(width, width)
+    figure, axes = _axes(width, width)
     x, y = ([row[f"normalized_{side}"] for row in rows] for side in ("before", "after"))
     reach, height = (1.15 * max([0.01, *map(abs, values)]) for values in (x, y))
     axes.axhline(0, color=_LINE, linewidth=0.6)
@@ -211,21 +212,10 @@ def _put(label, place: tuple[int, int]) -> None:
     label.set_horizontalalignment({-1: "right", 0: "center", 1: "left"}[(place[0] > 0) - (place[0] < 0)])
 
 
-def _figure(width: float, height: float):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")  # not pyplot's: no global state, no display
-    FigureCanvasAgg(figure)
+def _axes(width: float, height: float):
+    figure = canvas.new(width, height)
     return figure, figure.add_subplot()
 
 
 def _short(name: str) -> str:
-    name = doc.one_line(name)
-    if cell_len(name) > _NAME:
-        name = name[:_NAME]
-        while cell_len(name) >= _NAME:
-            name = name[:-1]
-        name += "…"
-    # A class's name is data, not a formula: "$" would make Matplotlib typeset it as one.
-    return name.replace("$", r"\$")
+    return canvas.label(name, _NAME)

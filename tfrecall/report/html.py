@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-
+from tfrecall.report import canvas, figures, page, svg
 from tfrecall.report import document as doc
-from tfrecall.report import figures, page
 from tfrecall.report.slope import Alpha, describe_alpha, verdict_sentence
 
 _INCHES = 4.6  # of a picture: its letters can be read on a phone
@@ -85,11 +83,9 @@ def _slope(alpha: Alpha) -> str:
 
 
 def _pictures(report: dict) -> page.Figure:
-    with warnings.catch_warnings():
-        # Matplotlib lays the names out; the browser draws them, with letters that Matplotlib may lack.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        recall = page.svg(figures.recall_by_class(report, width=_INCHES, titled=False))
-        balance = page.svg(figures.balance(report, width=_INCHES, titled=False))
+    with canvas.any_script():
+        recall = svg.element(figures.recall_by_class(report, width=_INCHES, titled=False))
+        balance = svg.element(figures.balance(report, width=_INCHES, titled=False))
     return page.Figure(
         "Before and after",
         [
@@ -125,8 +121,7 @@ def _origin(report: dict) -> list[tuple[str, str]]:
 
 
 def _name(row: dict) -> str:
-    name = doc.one_line(row["class"])
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+    return doc.short(row["class"], _NAME)
 
 
 def _change(row: dict) -> str:

@@ -100,6 +100,11 @@ class Comparison:
     effect: float | None
     note: str | None
 
+    @property
+    def symbol(self) -> str:
+        """``"<"`` or ``">"`` if the interval lies below or above 0, ``"?"`` if it holds it or does not exist."""
+        return _symbol(self.low, self.high, 0.0)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -157,15 +162,18 @@ class Corrected:
     values : tuple of float or None
         One a seed, a sample for `interval`, `t_test` and the families; their mean is `alpha`. None for a seed without both
         sums, and for all seeds where the slope is not identifiable.
-    identifiable : bool
     note : str or None
         Why the slope is not identifiable, and how many seeds were left out.
     """
 
     alpha: float | None
     values: tuple[float | None, ...]
-    identifiable: bool
     note: str | None
+
+    @property
+    def identifiable(self) -> bool:
+        """Whether there is a slope."""
+        return self.alpha is not None
 
 
 def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> Interval:
@@ -221,8 +229,7 @@ def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> 
     else:
         error = present.std(ddof=1) / np.sqrt(present.size)
         low, high = map(float, stats.t.interval(level, present.size - 1, loc=mean, scale=error))
-        symbol = "<" if high < reference else ">" if low > reference else "?"
-        return Interval(present.size, mean, low, high, level, symbol, left_out)
+        return Interval(present.size, mean, low, high, level, _symbol(low, high, reference), left_out)
     return Interval(present.size, mean, None, None, level, "?", _joined(reason, left_out))
 
 
@@ -569,11 +576,11 @@ def corrected(covariation: Sample, signal: Sample, *, level: float = 0.99) -> Co
     left_out = _left_out(c.size - int(complete.sum()), c.size, "seeds")
     reason = _unidentifiable(g[complete], level)
     if reason:
-        return Corrected(None, (None,) * c.size, False, _joined(f"not identifiable: {reason}", left_out))
+        return Corrected(None, (None,) * c.size, _joined(f"not identifiable: {reason}", left_out))
     alpha = c[complete].sum() / g[complete].sum()
     linearized = alpha + (c - alpha * g) / g[complete].mean()
     values = tuple(float(value) if there else None for value, there in zip(linearized, complete))
-    return Corrected(float(alpha), values, True, left_out)
+    return Corrected(float(alpha), values, left_out)
 
 
 def _unidentifiable(signal: np.ndarray, level: float) -> str | None:
@@ -652,6 +659,12 @@ def _family(compared: Iterable[tuple[Hashable, Hashable, Comparison]]) -> tuple[
         else Row(first, second, comparison, min(1.0, comparison.p * len(compared)), float(next(holm)))
         for first, second, comparison in compared
     )
+
+
+def _symbol(low: float | None, high: float | None, reference: float) -> str:
+    if low is None:
+        return "?"
+    return "<" if high < reference else ">" if low > reference else "?"
 
 
 def _same(spread: float, *samples: np.ndarray) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tfrecall.report.document import one_line
-from tfrecall.report.inference import Comparison, Interval
-from tfrecall.study.analysis import Analysis, ClassChange, Combination, Estimate
+from tfrecall.report.document import short, short_path
+from tfrecall.study.analysis import Analysis
+from tfrecall.study.estimates import ClassChange, Combination, Estimate
 
 _LONGEST = 40  # letters of a name: the tables have it whole
 _LONGEST_LIST = 160  # letters of a list of combinations: the tables have them all
@@ -41,7 +41,7 @@ class _Names:
 
     def of(self, at: Combination) -> str:
         """Name data set and model, with nothing where there is one of each."""
-        return ", ".join((_short_path(at.dataset), at.model)[place] for place in self._varying)
+        return ", ".join((short_path(at.dataset, _LONGEST), at.model)[place] for place in self._varying)
 
     def arm(self, at: Combination) -> str:
         """Name the algorithm, and data set and model where there are several."""
@@ -54,8 +54,8 @@ class _Names:
 
 
 def _slopes(pruned: list[Estimate], names: _Names) -> str:
-    above, below = _by_side(pruned, lambda e: _interval(e).symbol)
-    reversed_ = [estimate for estimate in below if _interval(estimate).high < 0]
+    above, below = _by_side(pruned, lambda e: e.best.symbol)
+    reversed_ = [estimate for estimate in below if estimate.best.high < 0]
     below = [estimate for estimate in below if estimate not in reversed_]
     sides = [(above, "intensified (α above 1)"), (below, "reduced (α below 1)"), (reversed_, "reversed (α below 0)")]
     rest = len(pruned) - sum(len(some) for some, _ in sides)
@@ -72,15 +72,15 @@ def _slopes(pruned: list[Estimate], names: _Names) -> str:
 
 
 def _control(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
-    compared = [estimate for estimate in pruned if _against(estimate) is not None]
+    compared = [estimate for estimate in pruned if estimate.best_control is not None]
     if not compared:
         return "The control arm is not done yet, so that pruning cannot be told from fine-tuning."
-    above, below = _by_side(compared, lambda e: _side(_against(e)))
+    above, below = _by_side(compared, lambda e: e.best_control.symbol)
     if len(compared) == 1:
         told = "a difference from that is not shown for the pruned models"
         if above or below:
             told = f"the pruned models lie {'above' if above else 'below'} that"
-    elif (above, below) == _by_side(pruned, lambda e: _interval(e).symbol) and (above or below):
+    elif (above, below) == _by_side(pruned, lambda e: e.best.symbol) and (above or below):
         counts = [f"{side} that in the same {len(some)}" for side, some in (("above", above), ("below", below)) if some]
         told = f"pruned models lie {' and '.join(counts)}"
     elif above or below:
@@ -116,10 +116,8 @@ def _hardest_hit(analysis: Analysis, there: list[Estimate], names: _Names) -> st
     )
     if hit.change.mean >= 0:
         return "no class lost recall on average"
-    under = f" ({names.arm(hit.combination)})" if len(there) > 1 else ""
-    return (
-        f"the class that lost most recall on average is {_short(hit.name)}, from {hit.before:.3f} to {hit.after:.3f}{under}"
-    )
+    under, name = f" ({names.arm(hit.combination)})" if len(there) > 1 else "", short(hit.name, _LONGEST)
+    return f"the class that lost most recall on average is {name}, from {hit.before:.3f} to {hit.after:.3f}{under}"
 
 
 def _alone(analysis: Analysis, names: _Names) -> str:
@@ -127,7 +125,7 @@ def _alone(analysis: Analysis, names: _Names) -> str:
     corrected = [control.corrected.identifiable for control in controls]
     slopes = []
     for control in controls:
-        alpha = control.corrected.alpha if control.corrected.identifiable else control.alpha.mean
+        alpha = control.slope
         kind = "" if all(corrected) or alpha is None else f" ({'' if control.corrected.identifiable else 'not '}corrected)"
         place = f" on {names.of(control.combination)}" if len(controls) > 1 else ""
         slopes.append(f"{'no value' if alpha is None else f'{alpha:.2f}'}{kind}{place}")
@@ -145,20 +143,6 @@ def _accuracy_of_controls(analysis: Analysis, names: _Names) -> str:
 
 def _by_side(estimates: list[Estimate], side: Callable) -> tuple[list[Estimate], list[Estimate]]:
     return [e for e in estimates if side(e) == ">"], [e for e in estimates if side(e) == "<"]
-
-
-def _interval(estimate: Estimate) -> Interval:
-    return estimate.corrected_interval if estimate.corrected.identifiable else estimate.alpha
-
-
-def _against(estimate: Estimate) -> Comparison | None:
-    return estimate.control_corrected if estimate.corrected.identifiable else estimate.control
-
-
-def _side(compared: Comparison) -> str:
-    if compared.low is None:
-        return "?"
-    return ">" if compared.low > 0 else "<" if compared.high < 0 else "?"
 
 
 def _told(sides: list[tuple[list[Estimate], str]], everything: list[Estimate], names: _Names) -> str:
@@ -183,7 +167,7 @@ def _counted(estimates: list[Estimate]) -> str:
 
 
 def _without_interval(pruned: list[Estimate]) -> str:
-    if any(_interval(estimate).low is not None for estimate in pruned):
+    if any(estimate.best.low is not None for estimate in pruned):
         return ""
     return ": one seed gives no interval" if all(e.seeds == 1 for e in pruned) else ": there is no interval"
 
@@ -221,17 +205,6 @@ def _ratios(ratios: list[float], every: list[float]) -> str:
     if len(ratios) > 1 and ratios == every[: len(ratios)]:
         return f"up to t = {ratios[-1]:g}"
     return f"at t = {_joined(f'{ratio:g}' for ratio in ratios)}"
-
-
-def _short(name: str) -> str:
-    name = one_line(name)
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
-
-
-def _short_path(name: str) -> str:
-    """Shorten a data set's name: of a path, it is the end that tells."""
-    name = one_line(name)
-    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 
 def _joined(words: Iterable[str]) -> str:

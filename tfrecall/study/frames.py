@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tfrecall import sparsity
 from tfrecall.errors import InputError
-from tfrecall.study.plan import Cell, Plan
+from tfrecall.study.cell import Cell
+from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
 
 if TYPE_CHECKING:

@@ -1,10 +1,8 @@
-"""What a study consists of: a plan, read from TOML, and the cells that it lists. Importing this loads no TensorFlow."""
+"""What a study is to consist of, read from TOML. Importing this loads no TensorFlow."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -13,99 +11,19 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from tfrecall import criteria, datasets, models, sparsity, training
+from tfrecall import criteria, models, training
 from tfrecall.errors import InputError, unknown
 from tfrecall.settings import Settings
+from tfrecall.study.cell import Cell, fingerprint, removed
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-#: plans that come with tfrecall, by name, and what each is for
-PRESETS = {
-    "quick": "the embedded digits, in minutes: to see what a study is",
-    "lenet5": "four algorithms on MNIST and Fashion-MNIST with LeNet-5",
-    "algorithms": "the paper's comparison of algorithms: ResNet-56 on CIFAR-10",
-    "sizes-mp": "the paper's comparison of model sizes under magnitude pruning",
-    "sizes-up": "the paper's comparison of model sizes under undecayed pruning",
-    "datasets": "the paper's comparison of data sets: CIFAR-10 and CIFAR-100",
-}
-#: part of every key: raised when the same settings begin to give another result
-_FORMAT = 1
-STRATEGIES = ("cpu", "gpu", "mirrored")
-# What only the second phase uses, and what only criteria with gradients do.
-_FINE_TUNING = ("fine_tune_learning_rate", "fine_tune_epochs", "score_examples")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a study: a baseline, an algorithm and a ratio, or the control arm of a baseline.
-
-    Attributes
-    ----------
-    settings : Settings
-        With a ratio of None for the control arm.
-    fingerprint : str
-        Of the data set's files, where it is not a name.
-    """
-
-    settings: Settings
-    fingerprint: str = ""
-
-    @property
-    def control(self) -> bool:
-        """Whether nothing is pruned."""
-        return self.settings.ratio is None
-
-    @cached_property
-    def baseline_key(self) -> str:
-        """Where the trained baseline is stored: the same for all cells that prune it."""
-        return f"baselines/{_digest(self._baseline())}"
-
-    @cached_property
-    def key(self) -> str:
-        """Where the cell is stored: a hash of exactly what determines its result."""
-        settings, recipe = self.settings, self.settings.recipe
-        identity = self._baseline() | {
-            "fine_tune_epochs": recipe.fine_tune_epochs,
-            "fine_tune_learning_rate": recipe.fine_tune_learning_rate,
-            "ratio": None,
-        }
-        if not self.control:
-            algorithm = settings.algorithm
-            if not recipe.weight_decay and algorithm in ("undecayed", "undecayed-sum"):
-                algorithm = "gradient"  # without a decay there is nothing to deduct: the scores are the same
-            identity |= {
-                "algorithm": algorithm,
-                "ratio": _removed(settings.ratio),
-                "scope": settings.scope,
-                "include_classifier": settings.include_classifier,
-            }
-            if criteria.CRITERIA[algorithm].needs_data:
-                identity["score_examples"] = recipe.score_examples
-        return f"cells/{_digest(identity)}"
-
-    def _baseline(self) -> dict:
-        settings = self.settings
-        recipe = {k: v for k, v in dataclasses.asdict(settings.recipe).items() if k not in _FINE_TUNING}
-        if settings.recipe.optimizer != "sgd":
-            del recipe["momentum"]  # the others have their own
-        return {
-            "format": _FORMAT,
-            "model": settings.model,
-            # Files are what they hold, wherever they lie.
-            "dataset": "" if self.fingerprint else settings.dataset,
-            "fingerprint": self.fingerprint,
-            "seed": settings.seed,
-            "strategy": settings.strategy,
-            **recipe,
-        }
-
-    def __str__(self) -> str:
-        settings = self.settings
-        arm = "control" if self.control else f"{settings.algorithm} {settings.ratio:g}"
-        return f"{settings.model}, {settings.dataset}, {arm}, seed {settings.seed}"
+#: plans that come with tfrecall
+PRESETS = ("quick", "lenet5", "algorithms", "sizes-mp", "sizes-up", "datasets")
+STRATEGIES = tuple(name for name in training.STRATEGIES if name != "auto")  # whose results depend on the machine
 
 
 @dataclass(frozen=True)
@@ -166,9 +84,9 @@ class Plan:
         object.__setattr__(self, "overrides", _checked_recipe(dict(self.overrides))["overrides"])
         for name in ("datasets", "models", "algorithms", "seeds"):
             _require_distinct(name, getattr(self, name), getattr(self, name))
-        removed = list(map(_removed, self.ratios))
-        _require_distinct("ratios", self.ratios, removed)
-        if removed != sorted(removed):
+        sparsities = list(map(removed, self.ratios))
+        _require_distinct("ratios", self.ratios, sparsities)
+        if sparsities != sorted(sparsities):
             raise InputError(f"ratios must go from the smallest to the largest; got {', '.join(map(str, self.ratios))}.")
         if self.strategy not in STRATEGIES:
             raise unknown("strategy", self.strategy, STRATEGIES)
@@ -266,42 +184,6 @@ def preset(name: str) -> str:
     return resources.files("tfrecall.study").joinpath("presets", f"{name}.toml").read_text(encoding="utf-8")
 
 
-def fingerprint(dataset: str) -> str:
-    """Return a hash of a data set's files where it is given as a path, so that other images are another cell."""
-    if not _is_path(dataset):
-        return ""
-    path = Path(dataset).expanduser()
-    below = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
-    files = [path] if path.is_file() else sorted(below)
-    if not files:
-        return ""
-    total = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else _sha256(stream)
-        total.update(f"{file.relative_to(path)}\0{content.hexdigest()}\n".encode())
-    return total.hexdigest()[:16]
-
-
-def _is_path(dataset: str) -> bool:
-    """Say whether `tfrecall.datasets.load` takes a path: a set's name wins over a folder that is called like it."""
-    path = Path(dataset).expanduser()
-    if dataset.startswith((".", "~")) or path.is_absolute() or path.suffix.lower() == ".npz":
-        return True
-    if any(dataset == known.name for known in datasets.known()) or not path.is_dir():
-        return False
-    from tfrecall.datasets.tfds_sets import is_tfds_name
-
-    return not is_tfds_name(dataset)
-
-
-def _sha256(stream):
-    content = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        content.update(block)
-    return content
-
-
 def _checked(key: str, value):
     """Return a key's value in the type that a plan has, or raise InputError."""
     if key in ("datasets", "models", "algorithms"):
@@ -361,18 +243,9 @@ def _require_distinct(name: str, given: tuple, meant) -> None:
             raise InputError(f"{name} names the same twice: {given[index]}.")
 
 
-def _removed(ratio: float) -> float:
-    """Return the sparsity of a ratio, which is one for 3 and 2/3, however the two are rounded."""
-    return round(sparsity.sparsity(ratio), 12)
-
-
 def _is_number(value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_whole(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _digest(identity: dict) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import fmean
 
-from tfrecall.study.plan import Cell, Plan
+from tfrecall.study.cell import Cell
+from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
 
 

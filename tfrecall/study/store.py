@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tfrecall.errors import InputError
 from tfrecall.publishing import write_text
-from tfrecall.study.plan import Cell, Plan, from_dict, to_dict
+from tfrecall.study.cell import Cell
+from tfrecall.study.plan import Plan, from_dict, to_dict
 
 _MARK = "study.json"  # the plan that was run last; it also marks the folder as a study's
 

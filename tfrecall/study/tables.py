@@ -7,8 +7,10 @@ from collections.abc import Callable
 from tfrecall.report.document import markdown_table, markdown_text, one_line
 from tfrecall.report.inference import Comparison, Interval, Row
 from tfrecall.report.page import Cell, Table
-from tfrecall.study.analysis import Analysis, ClassChange, Column, Estimate, Family
+from tfrecall.study.analysis import Analysis
+from tfrecall.study.estimates import ClassChange, Estimate
 from tfrecall.study.frames import CONTROL
+from tfrecall.study.hypotheses import Column, Family
 
 _MISSING = "—"
 _TOLD = 8  # names in a remark
@@ -27,7 +29,7 @@ def slopes(analysis: Analysis) -> list[Table]:
     tables = []
     for dataset, model in analysis.settings():
         estimates = [e for at, e in analysis.estimates.items() if (at.dataset, at.model) == (dataset, model)]
-        rows = [_slope_row(estimate) for estimate in sorted(estimates, key=lambda e: _order(analysis, e))]
+        rows = [_slope_row(estimate) for estimate in estimates]
         remarks = _remarks(estimates)
         tables.append(Table(f"Slope α on {one_line(dataset)}, {model}", header, rows, " ".join([note, *remarks])))
     return tables
@@ -97,11 +99,6 @@ def markdown(table: Table) -> list[str]:
 
 def _text(cell: Cell | str | float) -> str:
     return cell.text if isinstance(cell, Cell) else str(cell)
-
-
-def _order(analysis: Analysis, estimate: Estimate) -> tuple:
-    at = estimate.combination
-    return -1 if at.control else analysis.algorithms.index(at.algorithm), at.ratio
 
 
 def _slope_row(estimate: Estimate) -> tuple:
@@ -211,13 +208,7 @@ def _estimated(found: Interval, symbol: str) -> Cell:
 def _change(change: ClassChange | None) -> Cell:
     if change is None:
         return Cell(_MISSING)
-    compared = change.control
-    if compared is None:
-        symbol = ""
-    elif compared.low is None:
-        symbol = " ?"
-    else:
-        symbol = " <" if compared.high < 0 else " >" if compared.low > 0 else " ?"
+    symbol = f" {change.control.symbol}" if change.control else ""
     return Cell(f"{_signed(change.change.mean)}{symbol}", change.change.mean)
 
 

@@ -14,7 +14,8 @@ import time
 import traceback
 from pathlib import Path
 
-from tfrecall.study.plan import Cell, Plan, from_dict
+from tfrecall.study.cell import Cell
+from tfrecall.study.plan import Plan, from_dict
 from tfrecall.study.store import Store
 
 _WAIT = 0.5  # seconds before looking again at what others work on
@@ -31,9 +32,9 @@ def work(store: Store, plan: Plan, begin=lambda key: None) -> None:
     begin : callable
         Called with each key before the work on it.
     """
-    from tfrecall.study import cells
+    from tfrecall.study import tasks
 
-    bench, pieces = cells.Bench(), 0
+    bench, pieces = tasks.Bench(), 0
     while pieces < _PIECES and (left := [cell for cell in plan.cells if not store.settled(cell)]):
         left.sort(key=lambda cell: cell.baseline_key != bench.key)  # what fits the data at hand comes first
         if any(_try(store, cell, bench, begin) for cell in left):
@@ -44,10 +45,10 @@ def work(store: Store, plan: Plan, begin=lambda key: None) -> None:
 
 def _try(store: Store, cell: Cell, bench, begin) -> bool:
     """Do one piece of work for a cell, its baseline or itself, unless somebody else does; say whether it was done."""
-    from tfrecall.study import cells
+    from tfrecall.study import tasks
 
     needs_baseline = not store.done(cell.baseline_key)
-    key, task = (cell.baseline_key, cells.train_baseline) if needs_baseline else (cell.key, cells.run_cell)
+    key, task = (cell.baseline_key, tasks.train_baseline) if needs_baseline else (cell.key, tasks.run_cell)
     with store.claim(key) as mine:
         if not mine or store.settled(cell) or store.done(key):
             return False

@@ -12,7 +12,7 @@ from tfrecall import datasets, experiment, models, training
 from tfrecall.experiment import write_json
 from tfrecall.publishing import whole
 from tfrecall.report import document
-from tfrecall.study.plan import Cell
+from tfrecall.study.cell import Cell
 from tfrecall.study.store import Store
 
 _BASELINE = ("config.json", "baseline.keras", "predictions.npz", "seconds.json")

@@ -1,0 +1,234 @@
+"""What the seeds of one combination of data set, model, algorithm and ratio say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from tfrecall.report import inference
+from tfrecall.report.inference import Comparison, Corrected, Interval, Pooled
+from tfrecall.study.frames import CONTROL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """What is held fixed while the seed varies.
+
+    Attributes
+    ----------
+    dataset, model : str
+    algorithm : str
+        ``"control"`` for the control arm.
+    ratio : float
+        Compression t; 1 for the control arm.
+    """
+
+    dataset: str
+    model: str
+    algorithm: str
+    ratio: float
+
+    @property
+    def control(self) -> bool:
+        """Whether nothing is pruned."""
+        return self.algorithm == CONTROL
+
+    def runs_beside(self, other: Combination) -> bool:
+        """Say whether another combination differs in its algorithm at most."""
+        return (self.dataset, self.model, self.ratio) == (other.dataset, other.model, other.ratio)
+
+    @property
+    def beside(self) -> Combination:
+        """The control arm that it is held against."""
+        return Combination(self.dataset, self.model, CONTROL, 1.0)
+
+    @property
+    def arm(self) -> str:
+        """Algorithm and ratio in words."""
+        return CONTROL if self.control else f"{self.algorithm} at {self.ratio:g}"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the seeds of one combination say.
+
+    Attributes
+    ----------
+    combination : Combination
+    alphas : tuple of float or None
+        The paper's α by seed, in the order of the study's seeds; None for a seed that is missing or has none.
+    alpha : Interval
+        Of the mean of `alphas`, against 1.
+    corrected : Corrected
+        α over all seeds with the noise of the test set deducted.
+    corrected_interval : Interval
+        Of `corrected`, against 1.
+    control, control_corrected : Comparison or None
+        α, and corrected α, less the control arm's, paired by seed. None for the control arm itself.
+    pooled : Pooled
+        One regression over all classes of all seeds: α̂ and r².
+    before, accuracy : Interval
+        Mean accuracy before pruning and after it.
+    identifiable : int
+        Seeds whose own test set bears a slope.
+    parameters : int
+        Of the model before pruning.
+    same : tuple of str
+        Other algorithms whose runs here are the very same, such as undecayed beside gradient pruning without weight decay.
+        They come after this one: theirs is empty, and `repeated` True.
+    repeated : bool
+        Whether an algorithm that comes before has the very same runs.
+    """
+
+    combination: Combination
+    alphas: Values
+    alpha: Interval
+    corrected: Corrected
+    corrected_interval: Interval
+    control: Comparison | None
+    control_corrected: Comparison | None
+    pooled: Pooled
+    before: Interval
+    accuracy: Interval
+    identifiable: int
+    parameters: int
+    same: tuple[str, ...] = ()
+    repeated: bool = False
+
+    @property
+    def corrected_values(self) -> Values:
+        """The corrected α by seed, linearized: their mean is that α."""
+        return self.corrected.values
+
+    @property
+    def best(self) -> Interval:
+        """The interval of the corrected α where the slope is identifiable, else of α as it is."""
+        return self.corrected_interval if self.corrected.identifiable else self.alpha
+
+    @property
+    def slope(self) -> float | None:
+        """What `best` is an interval of."""
+        return self.corrected.alpha if self.corrected.identifiable else self.alpha.mean
+
+    @property
+    def best_control(self) -> Comparison | None:
+        """The difference from the control arm of what `best` is about."""
+        return self.control_corrected if self.corrected.identifiable else self.control
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that are done."""
+        return self.accuracy.n
+
+
+@dataclass(frozen=True)
+class ClassChange:
+    """What one combination does to one class.
+
+    Attributes
+    ----------
+    combination : Combination
+    name : str
+        The class's.
+    before, after : float
+        Mean recall over seeds.
+    change : Interval
+        Of the mean change of recall, against 0.
+    control : Comparison or None
+        That change less the control arm's, paired by seed. None for the control arm itself.
+    """
+
+    combination: Combination
+    name: str
+    before: float
+    after: float
+    change: Interval
+    control: Comparison | None
+
+
+class Measured:
+    """One combination's rows, as samples with a place for each seed of the study."""
+
+    def __init__(self, cells: pd.DataFrame, classes: pd.DataFrame, seeds: tuple[int, ...], level: float):
+        self.cells, self.classes, self.seeds, self.level = cells, classes, seeds, level
+        self.keys = tuple(cells["key"].sort_index())
+
+    @cached_property
+    def alphas(self) -> Values:
+        """The paper's α."""
+        return self.sample("alpha")
+
+    @cached_property
+    def corrected(self) -> Corrected:
+        """α over all seeds with the noise of the test set deducted."""
+        return inference.corrected(self.sample("covariation"), self.sample("signal"), level=self.level)
+
+    @cached_property
+    def changes(self) -> pd.DataFrame:
+        """The change of recall, [seed, class]."""
+        return self.by_class("recall_after") - self.by_class("recall_before")
+
+    def sample(self, column: str) -> Values:
+        """Return a column by seed, None where there is no number."""
+        return values(self.cells[column].reindex(self.seeds))
+
+    def by_class(self, column: str) -> pd.DataFrame:
+        """Return a column as [seed, class]."""
+        table = self.classes.pivot(index="seed", columns="class", values=column)
+        return table.reindex(index=self.seeds, columns=self.classes["class"].unique())
+
+
+def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate:
+    """Say what the seeds of a combination say, beside those of its control arm."""
+    measured = found[at]
+    level, alphas, corrected = measured.level, measured.alphas, measured.corrected
+    alike = [other for other in found if other.runs_beside(at) and found[other].keys == measured.keys]
+    control = None if at.control else found.get(at.beside)
+    against, against_corrected = None, None
+    if control is not None:
+        against = inference.t_test(alphas, control.alphas, paired=True, level=level)
+        against_corrected = inference.t_test(corrected.values, control.corrected.values, paired=True, level=level)
+    return Estimate(
+        combination=at,
+        alphas=alphas,
+        alpha=inference.interval(alphas, level=level),
+        corrected=corrected,
+        corrected_interval=inference.interval(corrected.values, level=level),
+        control=against,
+        control_corrected=against_corrected,
+        pooled=inference.pooled(*(measured.by_class(f"normalized_{side}").to_numpy(float) for side in ("before", "after"))),
+        before=inference.interval(measured.sample("accuracy_before"), level=level, reference=0.0),
+        accuracy=inference.interval(measured.sample("accuracy_after"), level=level, reference=0.0),
+        identifiable=int((measured.cells["verdict"] != "not identifiable").sum()),
+        parameters=int(measured.cells["parameters"].iloc[0]),
+        same=() if alike[0] != at else tuple(other.algorithm for other in alike[1:]),
+        repeated=alike[0] != at,
+    )
+
+
+def class_changes(at: Combination, found: Mapping[Combination, Measured]) -> Iterable[ClassChange]:
+    """Yield what a combination does to each class that has test images."""
+    measured = found[at]
+    before, after = (measured.by_class(f"recall_{side}") for side in ("before", "after"))
+    control = None if at.control else found.get(at.beside)
+    for name in measured.changes:
+        sample = values(measured.changes[name])
+        if any(value is not None for value in sample):  # a class without test images has no recall
+            against = None
+            if control is not None:
+                against = inference.t_test(sample, values(control.changes[name]), paired=True, level=measured.level)
+            change = inference.interval(sample, level=measured.level, reference=0.0)
+            yield ClassChange(at, name, float(before[name].mean()), float(after[name].mean()), change, against)
+
+
+def values(column: Iterable) -> Values:
+    """Return numbers as a sample, None for NaN."""
+    return tuple(None if value is None or math.isnan(value) else float(value) for value in column)

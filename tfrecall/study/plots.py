@@ -1,0 +1,158 @@
+"""The panels of a study's figures: each draws into Matplotlib axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfrecall.report import canvas
+from tfrecall.study.estimates import Estimate
+from tfrecall.study.frames import CONTROL
+
+_INK = "#000000"
+_FIRST, _SECOND = canvas.COLOURS[:2]
+_MARKERS = ("o", "D", "s", "^", "v", "P", "X")
+_NAME = 20  # columns for a class's name
+_WIDE = 30  # letters: tick labels that are more in all stand upright
+_LABELLED = 12  # ratios: with more, the numbers in a heat map are too small to read
+
+
+def boxes(axes, shown: Sequence[Estimate]) -> None:
+    """Draw a box of α over seeds for each ratio, with its symbol and the corrected α."""
+    places = range(len(shown))
+    values = [[alpha for alpha in estimate.alphas if alpha is not None] for estimate in shown]
+    axes.axhline(1, color=_INK, linestyle=":", linewidth=1)
+    axes.boxplot(
+        values,
+        positions=places,
+        widths=0.5,
+        medianprops={"color": _FIRST, "linewidth": 2},
+        flierprops={"marker": ".", "markersize": 4},
+        manage_ticks=False,
+    )
+    corrected = [estimate.corrected.alpha for estimate in shown]
+    there = [place for place in places if corrected[place] is not None]
+    axes.scatter(there, [corrected[place] for place in there], marker="D", s=22, color=_SECOND, zorder=3)
+    for place, estimate in zip(places, shown):
+        axes.annotate(
+            estimate.alpha.symbol,
+            (place, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -12),
+            textcoords="offset points",
+            ha="center",
+        )
+    axes.margins(y=0.2)
+    _label_ratios(axes, places, [estimate.combination.ratio for estimate in shown])
+    axes.set_ylabel("slope α")
+
+
+def points(axes, x: np.ndarray, y: np.ndarray, estimate: Estimate, reach: float) -> None:
+    """Draw the classes' balances after, y, against before, x, with the line through all of them."""
+    pooled = estimate.pooled
+    rising = int(pooled.alpha is not None and pooled.alpha < 0)  # the words stand where the line does not go
+    height = 1.15 * max(1e-3, float(np.nanmax(np.abs(y), initial=0.0)))
+    axes.axhline(0, color="#777777", linewidth=0.5)
+    axes.axvline(0, color="#777777", linewidth=0.5)
+    axes.plot([-reach, reach], [-reach, reach], color=_INK, linestyle=":", linewidth=1)
+    axes.scatter(x, y, s=9, color=_FIRST, alpha=0.5, linewidths=0)
+    if pooled.alpha is not None:
+        axes.plot([-reach, reach], [-reach * pooled.alpha, reach * pooled.alpha], color=_SECOND, linewidth=1.5)
+    axes.set(xlim=(-reach, reach), ylim=(-height, height))
+    axes.annotate(
+        pooled_in_words(estimate).replace(", ", "\n"),
+        (rising, 1),
+        xycoords="axes fraction",
+        xytext=(4 if rising == 0 else -4, -4),
+        textcoords="offset points",
+        ha="left" if rising == 0 else "right",
+        va="top",
+        fontsize="small",
+    )
+    axes.set_xlabel("B̄ before")
+    axes.set_ylabel("B̄ after")
+
+
+def intervals(axes, shown: Sequence[Estimate]) -> None:
+    """Draw the interval of α and of the corrected α for each ratio."""
+    axes.axvline(1, color=_INK, linestyle=":", linewidth=1)
+    for place, estimate in enumerate(shown):
+        for found, shift, marker, colour in (
+            (estimate.alpha, -0.14, "o", _FIRST),
+            (estimate.corrected_interval, 0.14, "D", _SECOND),
+        ):
+            if found.mean is not None:
+                axes.plot([found.mean], [place + shift], marker=marker, color=colour, markersize=5, linestyle="")
+            if found.low is not None:
+                axes.plot([found.low, found.high], [place + shift] * 2, color=colour, linewidth=2)
+    axes.set_yticks(range(len(shown)), [CONTROL if e.combination.control else f"t = {e.combination.ratio:g}" for e in shown])
+    axes.invert_yaxis()
+    axes.set_xlabel("slope α")
+    axes.grid(axis="x", alpha=0.3)
+
+
+def paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> None:
+    """Draw accuracy against α, from ratio to ratio, for each algorithm, and the control arm."""
+    from matplotlib.transforms import offset_copy
+
+    axes.axvline(1, color=_INK, linestyle=":", linewidth=1)
+    for index, (algorithm, path) in enumerate(paths.items()):
+        style = {"color": canvas.COLOURS[index % len(canvas.COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
+        style["markersize"] = max(4.0, 7.5 - index)  # the last stands on the first where both are the same
+        known = [estimate for estimate in path if estimate.slope is not None]
+        if known:
+            points, last = [(estimate.slope, estimate.accuracy.mean) for estimate in known], known[-1]
+            axes.plot(*zip(*points), linewidth=1.2, label=algorithm, **style)
+            axes.annotate(
+                f"{last.combination.ratio:g}", points[-1], xytext=(5, -3), textcoords="offset points", fontsize="small"
+            )
+    if control and control.slope is not None:
+        axes.plot(
+            [control.slope], [control.accuracy.mean], marker="*", color=_INK, markersize=10, linestyle="", label=CONTROL
+        )
+    axes.set_xlabel("mean slope α")
+    axes.set_ylabel("mean accuracy after")
+    axes.margins(x=0.1)
+    axes.locator_params(axis="x", nbins=6)
+    below = offset_copy(axes.transAxes, axes.figure, y=-38, units="points")  # under the axis's label, over no data
+    axes.legend(frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below)
+
+
+def heat(axes, table: np.ndarray, ratios: Sequence[float], names: Sequence[str]) -> None:
+    """Draw the change of recall [class, ratio] as colours and numbers."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    reach = max(0.01, float(np.nanmax(np.abs(table), initial=0.0)))
+    colours = LinearSegmentedColormap.from_list("change", [_SECOND, "#f7f7f7", _FIRST])
+    squares = axes.pcolormesh(table, cmap=colours, vmin=-reach, vmax=reach, edgecolors="face", linewidth=0)
+    for (row, column), value in np.ndenumerate(table):
+        if not math.isnan(value) and len(ratios) <= _LABELLED:
+            ink = _ink_on(squares.to_rgba(value))
+            label = f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")  # + 0.0: no −0.0
+            axes.annotate(label, (column + 0.5, row + 0.5), ha="center", va="center", fontsize="small", color=ink)
+    _label_ratios(axes, np.arange(len(ratios)) + 0.5, ratios)
+    axes.set_yticks(np.arange(len(names)) + 0.5, [canvas.label(name, _NAME) for name in names])
+    axes.tick_params(length=0)
+    axes.invert_yaxis()
+
+
+def _label_ratios(axes, places: Sequence[float], ratios: Sequence[float]) -> None:
+    labels = [f"{ratio:g}" for ratio in ratios]
+    axes.set_xticks(places, labels, rotation=90 if sum(map(len, labels)) > _WIDE else 0)
+    axes.set_xlabel("ratio t (parameters before / after)")
+
+
+def _ink_on(colour: tuple[float, ...]) -> str:
+    """Return white or nearly black, whichever is read better on a colour (WCAG 2); the page's ink changes in the dark."""
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3])
+    return "#ffffff" if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.18 else "#111112"
+
+
+def pooled_in_words(estimate: Estimate) -> str:
+    """Say what the regression over all points is."""
+    pooled = estimate.pooled
+    slope = "no α̂" if pooled.alpha is None else f"α̂ = {pooled.alpha:.3f}"
+    fit = "" if pooled.r_squared is None else f", r² = {pooled.r_squared:.3f}"
+    return f"{slope}{fit}, Ā = {estimate.accuracy.mean:.3f}"
