@@ -25,6 +25,7 @@ FLOORS = {
     "tfrecall.report.distortion": 1,
     "tfrecall.report.predictions": 1,
     "tfrecall.report.inference": 1,
+    "tfrecall.report.resampling": 1,
     "tfrecall.weights": 2,
     "tfrecall.regularizers": 2,
     "tfrecall.schedules": 2,

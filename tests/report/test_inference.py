@@ -25,6 +25,7 @@ from tfrecall.report.inference import (
     Corrected,
     Interval,
     Pooled,
+    Sample,
     against_control,
     algorithm_pairs,
     consecutive_ratios,
@@ -35,7 +36,8 @@ from tfrecall.report.inference import (
     pooled,
     t_test,
 )
-from tfrecall.report.slope import slope
+from tfrecall.report.resampling import resampled
+from tfrecall.report.slope import outcomes, slope
 
 KINDS = {"paired": {"paired": True}, "welch": {"paired": False}, "student": {"paired": False, "equal_variances": True}}
 MIRRORED = {"two-sided": "two-sided", "less": "greater", "greater": "less"}
@@ -383,7 +385,7 @@ def test_nothing_is_ever_nan_and_nothing_warns(pairs, others, alternative):
     for result in results:
         document = json.loads(json.dumps(dataclasses.asdict(result), allow_nan=False))
         assert document["note"] != ""
-        if None in [value for key, value in document.items() if key != "note"]:
+        if None in [value for key, value in document.items() if key not in ("note", "redrawn")]:
             assert document["note"]
 
 
@@ -484,6 +486,160 @@ def test_a_family_without_any_p_value_has_none_adjusted():
     assert [round(row.comparison.difference, 6) for row in rows] == [-0.2, -0.3]
 
 
+# ------------------------------------------------------------------------------------------------ resampled images
+
+
+def redrawn(generator, *counts, resamples=300, common=0.6):
+    """Samples on resampled images that move all seeds by the same, and each one by its own."""
+    shift = generator.normal(0, common, resamples)
+    return [
+        Sample(list(generator.normal(1, 0.5, count)), shift + generator.normal(0, 0.3, (count, resamples)))
+        for count in counts
+    ]
+
+
+def covariances(*given):
+    """The mean covariance, over resamples, of two different seeds: within samples, and between them."""
+    together = np.cov(np.concatenate([one.redrawn for one in given]), ddof=0)
+    ends = np.cumsum([0, *(len(one.values) for one in given)])
+    blocks = {
+        (i, j): together[ends[i] : ends[i + 1], ends[j] : ends[j + 1]] for i in range(len(given)) for j in range(len(given))
+    }
+    return {
+        place: block.mean() if place[0] != place[1] else block[~np.eye(len(block), dtype=bool)].mean()
+        for place, block in blocks.items()
+    }
+
+
+def assert_moments(found, value, parts, shared, level):
+    """Against the formulas: a variance for each part and one that is shared, and Satterthwaite's degrees of freedom."""
+    variance = sum(part for part, _ in parts) + shared
+    df = variance**2 / sum(part**2 / df for part, df in parts)
+    half = stats.t.ppf((1 + level) / 2, df) * math.sqrt(variance)
+    assert (found.low, found.high) == pytest.approx((value - half, value + half))
+    return value / math.sqrt(variance), df
+
+
+def test_the_variance_of_the_images_is_added_to_that_of_the_seeds():
+    (sample,) = redrawn(np.random.default_rng(21), 7)
+    found = interval(sample, level=0.9)
+    values = np.array(sample.values)
+    shared = covariances(sample)[0, 0]
+    assert shared == pytest.approx(0.36, rel=0.3)
+    assert_moments(found, values.mean(), [(values.var(ddof=1) / 7, 6)], shared, 0.9)
+    alone = interval(sample.values, level=0.9)
+    assert found.high - found.low > alone.high - alone.low
+    assert found.mean == alone.mean
+
+
+def test_what_the_images_do_to_one_seed_alone_is_not_counted_twice():
+    generator = np.random.default_rng(22)
+    (sample,) = redrawn(generator, 12, resamples=4000, common=0.0)
+    with_images, alone = interval(sample), interval(sample.values)
+    assert with_images.high - with_images.low == pytest.approx(alone.high - alone.low, rel=0.01)
+
+
+@pytest.mark.parametrize("alternative", ALTERNATIVES)
+def test_a_test_of_samples_on_the_same_images(alternative):
+    first, second = redrawn(np.random.default_rng(23), 6, 6)
+    found = t_test(first, second, paired=True, alternative=alternative, level=0.9)
+    differences = np.array(first.values) - second.values
+    shared = covariances(Sample(list(differences), first.redrawn - second.redrawn))[0, 0]
+    t, df = assert_moments(found, differences.mean(), [(differences.var(ddof=1) / 6, 5)], max(0, shared), 0.9)
+    p = {"less": stats.t.cdf(t, df), "greater": stats.t.sf(t, df), "two-sided": 2 * stats.t.sf(abs(t), df)}[alternative]
+    assert (found.statistic, found.df, found.p) == pytest.approx((t, df, p))
+    # What moves both alike cancels in their difference.
+    assert shared < 0.05
+
+
+def test_independent_samples_on_the_same_images_and_on_others():
+    generator = np.random.default_rng(24)
+    (first, second), (other,) = redrawn(generator, 6, 9), redrawn(generator, 9)
+    for a, b, cancels in ((first, second, True), (first, other, False)):
+        between = covariances(a, b)
+        shared = max(0, between[0, 0] + between[1, 1] - 2 * between[0, 1])
+        assert (shared < 0.05) == cancels
+        parts = [(np.var(one.values, ddof=1) / len(one.values), len(one.values) - 1) for one in (a, b)]
+        found = t_test(a, b, paired=False, level=0.9)
+        assert_moments(found, np.mean(a.values) - np.mean(b.values), parts, shared, 0.9)
+        student = t_test(a, b, paired=False, equal_variances=True, level=0.9)
+        pooled_variance = (5 * np.var(a.values, ddof=1) + 8 * np.var(b.values, ddof=1)) / 13
+        parts = [(pooled_variance * (1 / 6 + 1 / 9), 13)]
+        assert_moments(student, np.mean(a.values) - np.mean(b.values), parts, shared, 0.9)
+
+
+def test_a_seed_without_a_value_takes_its_resamples_along():
+    (sample,) = redrawn(np.random.default_rng(25), 6)
+    holed = Sample([*sample.values[:2], None, *sample.values[3:]], sample.redrawn.copy())
+    holed.redrawn[2] = np.nan
+    rest = [0, 1, 3, 4, 5]
+    wanted = Sample([sample.values[i] for i in rest], sample.redrawn[rest])
+    assert dataclasses.replace(interval(holed), note=None) == interval(wanted)
+    other = Sample(list(np.arange(6.0) ** 2), np.zeros((6, 300)))
+    found, expected = (
+        t_test(holed, other, paired=True),
+        t_test(wanted, Sample([0, 1, 9, 16, 25], np.zeros((5, 300))), paired=True),
+    )
+    assert dataclasses.replace(found, note=None) == expected
+
+
+def test_a_resample_in_which_a_seed_is_not_finite_is_left_out():
+    (sample,) = redrawn(np.random.default_rng(26), 5)
+    holed = Sample(sample.values, np.concatenate([sample.redrawn, np.full((5, 20), np.inf)], axis=1))
+    assert interval(holed) == interval(sample)
+    with pytest.raises(InputError, match="fewer than two resamples in which all values are finite"):
+        interval(Sample(sample.values, np.full((5, 20), np.nan)))
+
+
+def test_the_corrected_slope_carries_its_resamples_to_first_order():
+    generator = np.random.default_rng(27)
+    g, c = generator.normal(0.1, 0.01, 5), generator.normal(0.12, 0.01, 5)
+    images_g, images_c = g[:, None] + generator.normal(0, 1e-6, (2, 5, 50))
+    images_c = images_c - g[:, None] + c[:, None]
+    found = corrected(Sample(list(c), images_c), Sample(list(g), images_g))
+    assert found == corrected(list(c), list(g))
+    ratios = images_c.sum(axis=0) / images_g.sum(axis=0)
+    assert found.redrawn.mean(axis=0) == pytest.approx(ratios, abs=1e-9)
+    assert isinstance(found.sample, Sample)
+    assert corrected(list(c), list(g)).sample == found.values
+
+
+def test_a_signal_that_the_images_may_have_made_bears_no_slope():
+    generator = np.random.default_rng(28)
+    g = [0.10, 0.11, 0.09, 0.10]
+    moved = np.tile(generator.normal(0, 0.08, 400), (4, 1))
+    assert corrected(g, g).identifiable
+    found = corrected(Sample(g, moved), Sample(g, moved))
+    assert found.note == "not identifiable: the signal is not clearly above 0 over these seeds and images, at level 0.99"
+    assert interval(found.sample).note.startswith("no values")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Sample([1.0, 2.0], np.zeros(2)), "'redrawn' must have the shape (2, resamples); got (2,)."),
+        (lambda: Sample([1.0, 2.0], np.zeros((3, 9))), "'redrawn' must have the shape (2, resamples); got (3, 9)."),
+        (lambda: Sample([1.0, 2.0], np.zeros((2, 1))), "'redrawn' must have the shape (2, resamples); got (2, 1)."),
+        (
+            lambda: t_test([1.0, 2.0], Sample([1.0, 2.0], np.zeros((2, 9))), paired=True),
+            "'a' and 'b' must both have the same resamples, or none.",
+        ),
+        (
+            lambda: t_test(Sample([1.0, 2.0], np.zeros((2, 8))), Sample([1.0, 2.0], np.zeros((2, 9))), paired=False),
+            "'a' and 'b' must both have the same resamples, or none.",
+        ),
+        (
+            lambda: corrected([1.0, 2.0], Sample([1.0, 2.0], np.zeros((2, 9)))),
+            "'covariation' and 'signal' must both have the same resamples, or none.",
+        ),
+    ],
+)
+def test_resamples_that_do_not_fit_are_refused(call, message):
+    with pytest.raises(InputError) as error:
+        call()
+    assert str(error.value) == message
+
+
 # ---------------------------------------------------------------------------------------- coverage, by simulation
 
 
@@ -519,6 +675,55 @@ def test_the_corrected_interval_covers_the_true_slope_as_often_as_it_says_and_th
     assert 0.9 <= np.mean(covered) <= 0.99
     assert np.mean(raw) < 0.5
     assert np.median(lines) < 0.8 * true
+
+
+def on_the_same_images(generator, true, spread, seeds=20, classes=10, images=100, alike=0.95):
+    """Slopes and resampled terms of models that find the same images hard; their classes' recalls are as `spread` says.
+
+    A model is right about an image if the image's hardness, of which all models share a part, lies below a threshold.
+    """
+    labels = np.repeat(np.arange(classes), images)
+    shared = math.sqrt(alike) * generator.normal(size=labels.size)
+    right = {"before": [], "after": []}
+    for _ in range(seeds):
+        own = math.sqrt((1 - alike) / 2) * generator.normal(size=(3, labels.size))
+        balances = np.linspace(-spread, spread, classes) * generator.uniform(0.8, 1.2)
+        for place, (side, slope_of_side) in enumerate((("before", 1.0), ("after", true))):
+            recalls = 0.8 * (1 + slope_of_side * balances)
+            right[side].append(shared + own[0] + own[1 + place] < stats.norm.ppf(recalls)[labels])
+    before, after = np.array(right["before"]), np.array(right["after"])
+    wrong = (labels + 1) % classes
+    slopes = [
+        slope(outcomes(labels, np.where(x, labels, wrong), np.where(y, labels, wrong), classes), resamples=100, seed=seed)
+        for seed, (x, y) in enumerate(zip(before, after))
+    ]
+    return slopes, resampled(labels, before, after, resamples=200, seed=int(generator.integers(2**31)))
+
+
+def estimated(slopes, terms, level):
+    """The corrected slope over seeds alone, and over seeds and images."""
+    sums = [one.covariation for one in slopes], [one.signal for one in slopes]
+    images = terms.numerators, terms.denominators
+    return corrected(*sums, level=level), corrected(*map(Sample, sums, images), level=level)
+
+
+def test_models_that_are_tested_on_the_same_images_need_the_images_in_their_interval():
+    generator = np.random.default_rng(14)
+    covered = {"seeds": [], "images": []}
+    for _ in range(120):
+        alone, with_images = estimated(*on_the_same_images(generator, true=1.2, spread=0.15), level=0.95)
+        for name, found in zip(covered, (alone, with_images)):
+            covered[name].append(found.identifiable and interval(found.sample, level=0.95, reference=1.2).symbol == "?")
+    assert np.mean(covered["seeds"]) < 0.85
+    assert 0.88 <= np.mean(covered["images"]) <= 0.99
+
+
+def test_classes_that_do_not_differ_are_rarely_taken_for_a_signal_on_the_same_images():
+    generator = np.random.default_rng(15)
+    found = [estimated(*on_the_same_images(generator, true=1.0, spread=0.0), level=0.9) for _ in range(80)]
+    alone, with_images = (np.mean([one.identifiable for one in side]) for side in zip(*found))
+    assert alone > 0.2
+    assert with_images < 0.1
 
 
 def test_a_t_interval_covers_the_mean_and_a_test_errs_as_often_as_they_say():

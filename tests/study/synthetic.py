@@ -32,10 +32,12 @@ def study(
     *,
     names: Sequence[str] = NAMES,
     slopes: Mapping[str, Sequence[float]] = SLOPES,
+    lost: Mapping[str, Sequence[float]] | None = None,
     control: float = 1.0,
     images: int = 400,
     recalls: Sequence[float] | None = None,
     done: Callable[[Cell], bool] = lambda cell: True,
+    alike: int | None = None,
 ) -> Store:
     """Write a study's results.
 
@@ -47,6 +49,8 @@ def study(
         The classes'.
     slopes : mapping
         By algorithm, α at each ratio of the plan, up to what chance makes of it.
+    lost : mapping, optional
+        By algorithm, the share of the accuracy that each ratio costs; a little by default.
     control : float
         α of the control arm.
     images : int
@@ -55,6 +59,8 @@ def study(
         Of the classes before pruning; from 0.6 to 0.95 by default. NaN for a class without test images.
     done : callable
         Which cells are there.
+    alike : int, optional
+        Which images all seeds find hard, as a random seed; by default each seed has its own.
     """
     # statsmodels collects garbage whenever it adjusts p-values, which takes long if it looks through all of TensorFlow.
     gc.freeze()
@@ -62,29 +68,39 @@ def study(
     recalls = np.linspace(0.95, 0.6, len(names)) if recalls is None else np.array(recalls, float)
     for cell in filter(done, plan.cells):
         settings = cell.settings
-        _write(store, cell.baseline_key, {"parameters": {"total": _PARAMETERS}}, "config.json", 2.0)
         if not store.done(cell.key):  # algorithms may share a result
             at = 0 if cell.control else plan.ratios.index(settings.ratio)
             slope = control if cell.control else slopes[settings.algorithm][at]
-            lost = 0.0 if cell.control else 0.02 * (1 + at)
-            _write(store, cell.key, _report(cell, names, recalls, slope, lost, images), "report.json", 1.0)
+            share = 0.0 if cell.control else 0.02 * (1 + at) if lost is None else lost[settings.algorithm][at]
+            labels, *predictions = _predictions(cell, recalls, slope, share, images, alike)
+            before, one_shot, after = predictions
+            _write(store, cell.baseline_key, {"parameters": {"total": _PARAMETERS}}, "config.json", 2.0)
+            np.savez(store.path(cell.baseline_key) / "predictions.npz", y_true=labels, y_pred=before)
+            _write(store, cell.key, _report(cell, names, labels, *predictions), "report.json", 1.0)
+            np.savez(store.path(cell.key) / "predictions.npz", one_shot=one_shot, after=after)
     return store
 
 
-def _report(cell: Cell, names: Sequence[str], recalls: np.ndarray, slope: float, lost: float, images: int) -> dict:
-    settings = cell.settings
+def _predictions(
+    cell: Cell, recalls: np.ndarray, slope: float, lost: float, images: int, alike: int | None
+) -> tuple[np.ndarray, ...]:
+    """Return the true classes, and the predicted ones before pruning, right after it, and at the end."""
     trained, pruned = (np.random.default_rng(int(key.rpartition("/")[2], 16)) for key in (cell.baseline_key, cell.key))
     there = ~np.isnan(recalls)
     before = np.clip(recalls + trained.normal(0, 0.01, recalls.size), 0, 1)
     mean = before[there].mean()
     after = np.clip((1 - lost) * (mean + slope * (before - mean)) + pruned.normal(0, 0.01, recalls.size), 0, 1)
     labels = np.repeat(np.arange(recalls.size)[there], images)
-    hard = trained.random(labels.size)
-    predictions = [
+    hard = (trained if alike is None else np.random.default_rng(alike)).random(labels.size)
+    predictions = (
         _predicted(labels, hard + pruned.normal(0, noise, hard.size) < recall[labels], recalls.size)
         for recall, noise in ((before, 0.0), (after - 0.1, 0.05), (after, 0.02))
-    ]
-    first, one_shot, last = predictions
+    )
+    return labels, *predictions
+
+
+def _report(cell: Cell, names: Sequence[str], labels: np.ndarray, first, one_shot, last) -> dict:
+    settings = cell.settings
     measured = distortion(labels, first, last, class_names=names, one_shot=one_shot, resamples=200, seed=settings.seed)
     t = compression(settings.ratio)
     return document.report(

@@ -181,7 +181,7 @@ class TestEstimates:
             found = done.analysis.estimates[at]
             assert found.corrected.identifiable
             assert found.corrected.alpha == pytest.approx(alpha)
-            assert found.corrected_values == pytest.approx(tuple(values.get(seed) for seed in (0, 1, 3, 7)))
+            assert found.corrected.values == pytest.approx(tuple(values.get(seed) for seed in (0, 1, 3, 7)))
             assert_interval(found.corrected_interval, values.values())
 
     def test_the_difference_from_the_control_arm_is_paired_by_seed(self, done):

@@ -343,3 +343,40 @@ def test_slopes_without_a_value_are_left_out(tmp_path, recalls):
             figures.panels(each)
             for drawing in each.drawings:
                 assert not re.search(r"\bnan\b|None", drawing.alt)
+
+
+def test_models_that_collapsed_do_not_flatten_the_others(tmp_path):
+    """At t = 50 magnitude pruning leaves a fifth of the accuracy, and a slope of another size."""
+    plan = Plan(algorithms=("magnitude", "random"), ratios=(2, 10, 50), seeds=(0, 1, 2))
+    slopes = {"magnitude": (0.9, 1.1, -30.0), "random": (0.9, 1.1, 1.3)}
+    lost = {"magnitude": (0.0, 0.02, 0.8), "random": (0.0, 0.02, 0.1)}
+    store = study(tmp_path / "study", plan, slopes=slopes, lost=lost)
+    cells, classes = frames(store, plan)
+    analysis = analyse(cells, classes)
+    collapsed = analysis.estimate("digits", "lenet5", "magnitude", 50.0)
+    assert [at for at, estimate in analysis.estimates.items() if estimate.collapsed] == [collapsed.combination]
+    assert collapsed.alpha.mean < -1
+    shown = {picture.name: picture for picture in figures.pictures(analysis, classes)}
+
+    def axes_of(name, panel):
+        axes = Figure().add_subplot()
+        shown[name].drawings[panel].draw(axes)
+        return axes
+
+    for name, limits, arrow in (("alpha_by_ratio", "get_ylim", "v"), ("intervals", "get_xlim", "<")):
+        cut, whole = axes_of(name, 0), axes_of(name, 1)
+        low, high = getattr(cut, limits)()
+        assert -1 < low < 0.9 < 1.1 < high < 3
+        arrows = [line.get_marker() for line in cut.lines]
+        assert arrow in arrows
+        assert arrow not in [line.get_marker() for line in whole.lines]
+        assert "arrows stand for what is beyond" in shown[name].caption
+    paths = {line.get_label(): line for line in axes_of("trade_off", 0).lines}
+    assert len(paths["magnitude"].get_xdata()) == 2
+    assert len(paths["random"].get_xdata()) == 3
+    assert "left out" in shown["trade_off"].caption
+    assert "t = 50: α" in shown["trade_off"].drawings[0].alt
+
+
+def test_without_a_collapse_nothing_is_said_of_one(found):
+    assert not any(word in each.caption for each in found.pictures for word in ("beyond", "left out"))

@@ -1,9 +1,11 @@
 """Statistics over seeds: the mean slope E[α] and differences of means, with what the seeds at hand can tell of them.
 
 Each trained model of a study gives one α for each algorithm and ratio; the models differ in their seed, and what is said
-here is about the mean over seeds (Good et al., NeurIPS 2022). A *sample* is a sequence of numbers,
-one a seed, with None for a seed that has none; in paired comparisons the same place means the same seed. All of it is about
-the test images that were used: what other images would have shown is `tfrecall.report.slope`'s matter.
+here is about the mean over seeds (Good et al., NeurIPS 2022). A *sample* is a sequence of numbers, one a seed, with None for
+a seed that has none; in paired comparisons the same place means the same seed.
+
+Numbers alone tell of other seeds on the same test images. A `Sample` also says what resampled images would have made of its
+numbers, and then all of it is about other seeds and other images like these.
 
 No result holds NaN: what does not exist is None, and ``note`` says why.
 """
@@ -11,9 +13,8 @@ No result holds NaN: what does not exist is None, and ``note`` says why.
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from numbers import Real
 
@@ -24,10 +25,38 @@ from tfrecall.report.slope import LEAST_SIGNAL
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 
-Sample = Sequence[float | None]
-
 _ROUNDING = 1e-12  # a spread below this share of the values' size is that of rounding
 _LARGEST = 1e100  # sums of squares of what is smaller stay finite
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Numbers, one a seed, with what they would have been on resampled test images.
+
+    Attributes
+    ----------
+    values : sequence of float or None, shape (seeds,)
+        None for a seed that has none.
+    redrawn : ndarray of float, shape (seeds, resamples)
+        The same on resampled images, the same resample for all seeds, and for all samples that are compared: only how they
+        vary counts. A resample in which a seed is not finite is left out.
+
+    Raises
+    ------
+    InputError
+        If there is not a row for each value, or are fewer than two resamples.
+    """
+
+    values: Sequence[float | None]
+    redrawn: np.ndarray
+
+    def __post_init__(self):
+        shape = np.shape(self.redrawn)
+        if len(shape) != 2 or shape[0] != len(self.values) or shape[1] < 2:
+            raise InputError(f"'redrawn' must have the shape ({len(self.values)}, resamples); got {shape}.")
+
+
+Values = Sequence[float | None] | Sample
 
 
 @dataclass(frozen=True)
@@ -164,26 +193,36 @@ class Corrected:
         sums, and for all seeds where the slope is not identifiable.
     note : str or None
         Why the slope is not identifiable, and how many seeds were left out.
+    redrawn : ndarray of float, shape (seeds, resamples), or None
+        `values` on resampled images, where these were given.
     """
 
     alpha: float | None
     values: tuple[float | None, ...]
     note: str | None
+    redrawn: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def identifiable(self) -> bool:
         """Whether there is a slope."""
         return self.alpha is not None
 
+    @property
+    def sample(self) -> Values:
+        """`values`, with what resampled images make of them where that is known."""
+        return self.values if self.redrawn is None else Sample(self.values, self.redrawn)
 
-def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> Interval:
+
+def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> Interval:
     """Return the mean over seeds with its t-interval, and on which side of a reference the interval lies.
 
-    mean ± t(n − 1) · s / √n, with the quantile t(n − 1) that leaves (1 − level) / 2 on either side.
+    mean ± t(n − 1) · s / √n, with the quantile t(n − 1) that leaves (1 − level) / 2 on either side. For a `Sample`,
+    mean ± t(ν) · √(s²/n + v): v is the variance that the images give all seeds alike, the mean covariance of two seeds over
+    resamples, and ν = (s²/n + v)² / ((s²/n)² / (n − 1)) are Satterthwaite's degrees of freedom.
 
     Parameters
     ----------
-    values : sequence of float or None, shape (seeds,)
+    values : sequence of float or None, shape (seeds,), or Sample
         Such as α of each seed. None is left out.
     level : float
         In (0, 1). 0.99 is 95 % over a family of five ratios, by Bonferroni.
@@ -203,7 +242,8 @@ def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> 
 
     References
     ----------
-    Good et al., NeurIPS 2022.
+    Good et al., NeurIPS 2022. Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics
+    Bulletin 1946.
 
     Examples
     --------
@@ -213,13 +253,12 @@ def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> 
     >>> interval([1.31]).note
     'one seed: an interval needs at least two'
     """
-    from scipy import stats
-
     _require_level(level)
     if not (isinstance(reference, Real) and abs(reference) < _LARGEST):
         raise InputError(f"reference must be a finite number, such as 1; got {reference!r}.")
-    given = _sample("values", values)
-    present = given[~np.isnan(given)]
+    given, redrawn = _sample("values", values)
+    there = ~np.isnan(given)
+    present, redrawn = given[there], None if redrawn is None else redrawn[there]
     left_out = _left_out(given.size - present.size, given.size, "values")
     mean = float(present.mean()) if present.size else None
     if present.size < 2:
@@ -227,15 +266,15 @@ def interval(values: Sample, *, level: float = 0.99, reference: float = 1.0) -> 
     elif _same(present.std(ddof=1), present):
         reason = "all values are the same: without spread between seeds there is no interval"
     else:
-        error = present.std(ddof=1) / np.sqrt(present.size)
-        low, high = map(float, stats.t.interval(level, present.size - 1, loc=mean, scale=error))
+        found = _Difference(mean, [_mean_variance(present)], _shared_variance(redrawn))
+        low, high = found.interval(level)
         return Interval(present.size, mean, low, high, level, _symbol(low, high, reference), left_out)
     return Interval(present.size, mean, None, None, level, "?", _joined(reason, left_out))
 
 
 def t_test(
-    a: Sample,
-    b: Sample,
+    a: Values,
+    b: Values,
     *,
     paired: bool,
     alternative: str = "two-sided",
@@ -248,9 +287,11 @@ def t_test(
     - independent: t = (mean(a) − mean(b)) / √(s_a²/n_a + s_b²/n_b), with Welch's degrees of freedom;
     - independent, of equal variances: the same with the pooled s² for both, n_a + n_b − 2 degrees of freedom.
 
+    Of two `Sample`, the variance of the difference has what the images give all seeds alike added, as in `interval`.
+
     Parameters
     ----------
-    a, b : sequence of float or None, shape (seeds,)
+    a, b : sequence of float or None, shape (seeds,), or both Sample
         Two samples; paired, of one length and in the same order of seeds.
     paired : bool
         Whether the same place in both is the same seed, such as two algorithms that prune the same trained models. A pair
@@ -288,13 +329,15 @@ def t_test(
         raise unknown("alternative", str(alternative), ALTERNATIVES)
     if paired and equal_variances:
         raise InputError("equal_variances is about independent samples: leave it out, or set paired=False.")
-    first, second = _sample("a", a), _sample("b", b)
+    (first, redrawn), (second, others) = _sample("a", a), _sample("b", b)
+    if (redrawn is None) != (others is None) or (redrawn is not None and redrawn.shape[1] != others.shape[1]):
+        raise InputError("'a' and 'b' must both have the same resamples, or none.")
     if paired:
-        return _paired(first, second, alternative, level)
-    return _independent(first, second, alternative, equal_variances, level)
+        return _paired(first, second, redrawn, others, alternative, level)
+    return _independent(first, second, redrawn, others, alternative, equal_variances, level)
 
 
-def consecutive_ratios(samples: Mapping[float, Sample], *, level: float = 0.99) -> tuple[Row, ...]:
+def consecutive_ratios(samples: Mapping[float, Values], *, level: float = 0.99) -> tuple[Row, ...]:
     """Test whether each ratio's mean slope is below the next one's: paired, Hₐ: E[α(tᵢ)] < E[α(tᵢ₊₁)].
 
     Parameters
@@ -330,7 +373,7 @@ def consecutive_ratios(samples: Mapping[float, Sample], *, level: float = 0.99) 
 
 
 def consecutive_sizes(
-    samples: Mapping[str, Sample], *, equal_variances: bool = False, level: float = 0.99
+    samples: Mapping[str, Values], *, equal_variances: bool = False, level: float = 0.99
 ) -> tuple[Row, ...]:
     """Test whether each model's mean slope is above the next larger one's: independent, Hₐ: the smaller has the larger α.
 
@@ -367,8 +410,8 @@ def consecutive_sizes(
 
 
 def easier_harder(
-    easier: Mapping[float, Sample],
-    harder: Mapping[float, Sample],
+    easier: Mapping[float, Values],
+    harder: Mapping[float, Values],
     *,
     equal_variances: bool = False,
     level: float = 0.99,
@@ -409,7 +452,7 @@ def easier_harder(
     return _family((ratio, ratio, test(easier[ratio], harder[ratio])) for ratio in ratios)
 
 
-def algorithm_pairs(samples: Mapping[str, Sample], *, level: float = 0.99) -> tuple[Row, ...]:
+def algorithm_pairs(samples: Mapping[str, Values], *, level: float = 0.99) -> tuple[Row, ...]:
     """Test for each pair of algorithms whether their mean slopes differ: paired, two-sided.
 
     Parameters
@@ -444,7 +487,7 @@ def algorithm_pairs(samples: Mapping[str, Sample], *, level: float = 0.99) -> tu
     return _family((one, other, test(samples[one], samples[other])) for one, other in pairs)
 
 
-def against_control(samples: Mapping[Hashable, Sample], control: Sample, *, level: float = 0.99) -> tuple[Row, ...]:
+def against_control(samples: Mapping[Hashable, Values], control: Values, *, level: float = 0.99) -> tuple[Row, ...]:
     """Test whether each sample's mean slope differs from that of fine-tuning alone: paired, two-sided.
 
     Parameters
@@ -522,7 +565,7 @@ def pooled(before, after) -> Pooled:
     return Pooled(product / square, min(1.0, product / square * product / other), x.size, left_out)
 
 
-def corrected(covariation: Sample, signal: Sample, *, level: float = 0.99) -> Corrected:
+def corrected(covariation: Values, signal: Values, *, level: float = 0.99) -> Corrected:
     """Estimate the slope over seeds with the noise of the test set deducted.
 
     A ratio of sums, so that a seed whose own slope is not identifiable takes part and none is chosen by its outcome. With
@@ -534,8 +577,9 @@ def corrected(covariation: Sample, signal: Sample, *, level: float = 0.99) -> Co
 
     Parameters
     ----------
-    covariation, signal : sequence of float or None, shape (seeds,)
-        cₛ and gₛ, as `tfrecall.report.slope.Alpha` holds them. A seed that lacks either is left out.
+    covariation, signal : sequence of float or None, shape (seeds,), or both Sample
+        cₛ and gₛ, as `tfrecall.report.slope.Alpha` holds them. A seed that lacks either is left out. Resampled, they are the
+        sums Σ B̄ᶜB̄ᶜₜ and Σ (B̄ᶜ)² of `tfrecall.report.resampling.Terms`: what is deducted does not vary.
     level : float
         The slope counts as identifiable if the t-interval of mean(g) at this level, two-sided, lies above 0: a ratio has a
         bounded confidence set at a level only then (Fieller). In (0, 1).
@@ -553,7 +597,8 @@ def corrected(covariation: Sample, signal: Sample, *, level: float = 0.99) -> Co
     Notes
     -----
     The deduction is right on average over test sets. Models that are measured on the same images share part of those images'
-    noise, which their spread does not show: more seeds do not narrow it, only more images do.
+    noise, which their spread does not show: more seeds do not narrow it, only more images do. Give a `Sample` to have it
+    counted.
 
     References
     ----------
@@ -569,34 +614,40 @@ def corrected(covariation: Sample, signal: Sample, *, level: float = 0.99) -> Co
     '?'
     """
     _require_level(level)
-    c, g = _sample("covariation", covariation), _sample("signal", signal)
+    (c, redrawn_c), (g, redrawn_g) = _sample("covariation", covariation), _sample("signal", signal)
     if c.size != g.size:
         raise InputError(f"covariation and signal must have one value a seed each; got {c.size} and {g.size} values.")
+    if (redrawn_c is None) != (redrawn_g is None) or (redrawn_c is not None and redrawn_c.shape != redrawn_g.shape):
+        raise InputError("'covariation' and 'signal' must both have the same resamples, or none.")
     complete = ~(np.isnan(c) | np.isnan(g))
     left_out = _left_out(c.size - int(complete.sum()), c.size, "seeds")
-    reason = _unidentifiable(g[complete], level)
+    reason = _unidentifiable(g[complete], None if redrawn_g is None else redrawn_g[complete], level)
     if reason:
-        return Corrected(None, (None,) * c.size, _joined(f"not identifiable: {reason}", left_out))
+        nothing = None if redrawn_g is None else np.full_like(redrawn_g, np.nan)
+        return Corrected(None, (None,) * c.size, _joined(f"not identifiable: {reason}", left_out), nothing)
     alpha = c[complete].sum() / g[complete].sum()
-    linearized = alpha + (c - alpha * g) / g[complete].mean()
+    scale = g[complete].mean()
+    linearized = alpha + (c - alpha * g) / scale
     values = tuple(float(value) if there else None for value, there in zip(linearized, complete))
-    return Corrected(float(alpha), values, left_out)
+    redrawn = None if redrawn_c is None else alpha + (redrawn_c - alpha * redrawn_g) / scale
+    return Corrected(float(alpha), values, left_out, redrawn)
 
 
-def _unidentifiable(signal: np.ndarray, level: float) -> str | None:
+def _unidentifiable(signal: np.ndarray, redrawn: np.ndarray | None, level: float) -> str | None:
     """Return why these seeds' signals bear no slope, or None if they do."""
     if not signal.size:
         return "no seed has both sums"
     if signal.size == 1:
         return "one seed does not show how far the signal varies; its own report says what it bears"
-    found = interval(signal, level=level, reference=0.0)
+    found = interval(signal if redrawn is None else Sample(signal, redrawn), level=level, reference=0.0)
     least = found.mean if found.low is None else found.low  # signals that are all the same vary not at all
-    return None if least > LEAST_SIGNAL else f"the signal is not clearly above 0 over these seeds, at level {level:g}"
+    if least > LEAST_SIGNAL:
+        return None
+    over = "these seeds" if redrawn is None else "these seeds and images"
+    return f"the signal is not clearly above 0 over {over}, at level {level:g}"
 
 
-def _paired(a: np.ndarray, b: np.ndarray, alternative: str, level: float) -> Comparison:
-    from scipy import stats
-
+def _paired(a, b, redrawn, others, alternative: str, level: float) -> Comparison:
     if a.size != b.size:
         raise InputError(f"paired samples must have one value a seed each, of the same seeds; got {a.size} and {b.size}.")
     complete = ~(np.isnan(a) | np.isnan(b))
@@ -608,37 +659,98 @@ def _paired(a: np.ndarray, b: np.ndarray, alternative: str, level: float) -> Com
     elif _same(differences.std(ddof=1), a, b):
         reason = "all differences are the same: without spread between seeds there is no test"
     else:
-        test = partial(stats.ttest_rel, a, b)
-        return _tested("paired", test, alternative, a, b, level, differences.std(ddof=1), left_out)
+        shared = _shared_variance(None if redrawn is None else redrawn[complete] - others[complete])
+        found = _Difference(differences.mean(), [_mean_variance(differences)], shared)
+        return _tested("paired", found, alternative, a, b, level, differences.std(ddof=1), left_out)
     return _untested("paired", alternative, a, b, level, _joined(reason, left_out))
 
 
-def _independent(a: np.ndarray, b: np.ndarray, alternative: str, equal_variances: bool, level: float) -> Comparison:
-    from scipy import stats
-
+def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool, level: float) -> Comparison:
     kind = "student" if equal_variances else "welch"
     given = a.size + b.size
+    if redrawn is not None:
+        redrawn, others = redrawn[~np.isnan(a)], others[~np.isnan(b)]
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
     left_out = _left_out(given - a.size - b.size, given, "values")
     if min(a.size, b.size) < 2:
         reason = f"{a.size} and {b.size} seeds: an independent test needs at least two in each sample"
         return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
-    spread = np.sqrt(((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / (a.size + b.size - 2))
-    if _same(spread, a, b):
+    df = a.size + b.size - 2
+    pooled = ((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / df
+    if _same(np.sqrt(pooled), a, b):
         reason = "all values of each sample are the same: without spread between seeds there is no test"
         return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
-    test = partial(stats.ttest_ind, a, b, equal_var=equal_variances)
-    return _tested(kind, test, alternative, a, b, level, spread, left_out)
+    parts = [(pooled * (1 / a.size + 1 / b.size), df)] if equal_variances else [_mean_variance(a), _mean_variance(b)]
+    found = _Difference(a.mean() - b.mean(), parts, _shared_variance(redrawn, others))
+    return _tested(kind, found, alternative, a, b, level, np.sqrt(pooled), left_out)
 
 
-def _tested(kind, test, alternative, a, b, level, spread, note) -> Comparison:
-    with warnings.catch_warnings():
-        # SciPy warns where one sample has no spread, also if the other one has
-        warnings.simplefilter("ignore", RuntimeWarning)
-        result = test(alternative=alternative)
-        ends = test(alternative="two-sided").confidence_interval(level)
-    difference = a.mean() - b.mean()
-    numbers = (difference, ends.low, ends.high, level, result.statistic, result.df, result.pvalue, difference / spread)
+@dataclass(frozen=True)
+class _Difference:
+    """A mean, or a difference of means, that is about normal.
+
+    Attributes
+    ----------
+    value : float
+    parts : sequence of (float, int)
+        Independent variances of the value, each estimated with so many degrees of freedom.
+    shared : float
+        What is added to them, and known well.
+    """
+
+    value: float
+    parts: Sequence[tuple[float, int]]
+    shared: float
+
+    @property
+    def variance(self) -> float:
+        return sum(variance for variance, _ in self.parts) + self.shared
+
+    @property
+    def df(self) -> float:
+        """Satterthwaite's degrees of freedom."""
+        return 1 / sum((variance / self.variance) ** 2 / df for variance, df in self.parts)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        from scipy import stats
+
+        return tuple(map(float, stats.t.interval(level, self.df, loc=self.value, scale=np.sqrt(self.variance))))
+
+    def test(self, alternative: str) -> tuple[float, float]:
+        """Return t and p."""
+        from scipy import stats
+
+        t = self.value / np.sqrt(self.variance)
+        p = {"less": stats.t.cdf, "greater": stats.t.sf, "two-sided": lambda t, df: 2 * stats.t.sf(abs(t), df)}[alternative]
+        return t, p(t, self.df)
+
+
+def _mean_variance(values: np.ndarray) -> tuple[float, int]:
+    """Return the variance of the mean, s²/n, and its degrees of freedom."""
+    return values.var(ddof=1) / values.size, values.size - 1
+
+
+def _shared_variance(*redrawn: np.ndarray | None) -> float:
+    """Return the variance that resampled images give a mean, or a difference of two, in all seeds alike.
+
+    The variance of the mean over resamples, less what is each seed's own, which their spread shows already. With the mean m
+    of n seeds and w the mean over seeds of their variances, that is (w − var(m)) / (n − 1).
+    """
+    if redrawn[0] is None:
+        return 0.0
+    finite = np.isfinite(np.concatenate(redrawn)).all(axis=0)
+    if finite.sum() < 2:
+        raise InputError("'redrawn' has fewer than two resamples in which all values are finite.")
+    groups = [group[:, finite] for group in redrawn]
+    means = [group.mean(axis=0) for group in groups]
+    own = sum((group.var(axis=1).mean() - mean.var()) / (len(group) - 1) for group, mean in zip(groups, means))
+    difference = means[0] - means[1] if len(means) == 2 else means[0]
+    return max(0.0, float(difference.var() - own))
+
+
+def _tested(kind, found: _Difference, alternative, a, b, level, spread, note) -> Comparison:
+    t, p = found.test(alternative)
+    numbers = (found.value, *found.interval(level), level, t, found.df, p, found.value / spread)
     return Comparison(kind, alternative, (a.size, b.size), *map(float, numbers), note)
 
 
@@ -684,15 +796,16 @@ def _require_level(level: float) -> None:
         raise InputError(f"level must lie between 0 and 1, such as 0.99; got {level!r}.")
 
 
-def _sample(name: str, values: Sample) -> np.ndarray:
-    """Return a sample as an array, NaN where it has no value."""
+def _sample(name: str, given: Values) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a sample's values as an array, NaN where it has none, and what they are on resampled images."""
+    values, redrawn = (given.values, np.asarray(given.redrawn, float)) if isinstance(given, Sample) else (given, None)
     if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
         raise InputError(f"'{name}' must be a sequence of numbers, one a seed; got {type(values).__name__}.")
     values = list(values)
     for value in values:
         if value is not None and not (isinstance(value, Real) and abs(value) < _LARGEST):
             raise InputError(f"'{name}' must hold finite numbers, and None for a seed without one; got {value!r}.")
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
+    return np.array([np.nan if value is None else value for value in values], dtype=float), redrawn
 
 
 def _balances(name: str, values) -> np.ndarray:
@@ -714,7 +827,7 @@ def _mapping(name: str, samples: Mapping) -> Mapping:
     return samples
 
 
-def _ratios(name: str, samples: Mapping[float, Sample]) -> list[float]:
+def _ratios(name: str, samples: Mapping[float, Values]) -> list[float]:
     """Return the ratios of the samples, the lowest first."""
     for ratio in _mapping(name, samples):
         if not (isinstance(ratio, Real) and abs(ratio) < _LARGEST):

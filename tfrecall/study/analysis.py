@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tfrecall.report.resampling import Terms
 from tfrecall.study import hypotheses
 from tfrecall.study.estimates import ClassChange, Combination, Estimate, Measured, class_changes, estimate
 from tfrecall.study.frames import CONTROL
@@ -56,7 +58,9 @@ class Analysis:
         return self.estimate(dataset, model, CONTROL, 1.0)
 
 
-def analyse(cells: pd.DataFrame, classes: pd.DataFrame, level: float = 0.99) -> Analysis:
+def analyse(
+    cells: pd.DataFrame, classes: pd.DataFrame, level: float = 0.99, images: Mapping[str, Terms] | None = None
+) -> Analysis:
     """Do a study's statistics.
 
     Parameters
@@ -67,6 +71,9 @@ def analyse(cells: pd.DataFrame, classes: pd.DataFrame, level: float = 0.99) -> 
         keep_default_na=False, na_values=[""]``.
     level : float
         Confidence level of every interval, in (0, 1).
+    images : mapping of str to Terms, optional
+        As `tfrecall.study.images.redrawn` returns it. Without it, what is said of the corrected α is about other seeds on
+        these very test images, as what is said of α always is; with it, about other images like these too.
 
     Returns
     -------
@@ -78,7 +85,7 @@ def analyse(cells: pd.DataFrame, classes: pd.DataFrame, level: float = 0.99) -> 
         key: group.set_index("seed") for key, group in cells.groupby(["dataset", "model", "algorithm", "ratio"], sort=False)
     }
     by_class = {key: group for key, group in classes.groupby(["dataset", "model", "algorithm", "ratio"], sort=False)}
-    found = {Combination(*key): Measured(group, by_class[key], seeds, level) for key, group in rows.items()}
+    found = {Combination(*key): Measured(group, by_class[key], seeds, level, images) for key, group in rows.items()}
     estimates = {at: estimate(at, found) for at in found}
     datasets, models, algorithms = (tuple(cells[name].unique()) for name in ("dataset", "model", "algorithm"))
     return Analysis(

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tfrecall.report import inference
 from tfrecall.report.inference import Comparison, Corrected, Interval, Pooled
+from tfrecall.report.resampling import Terms
 from tfrecall.study.frames import CONTROL
 
 if TYPE_CHECKING:
@@ -70,9 +73,10 @@ class Estimate:
     corrected : Corrected
         α over all seeds with the noise of the test set deducted.
     corrected_interval : Interval
-        Of `corrected`, against 1.
+        Of `corrected`, against 1: over seeds, and over test images too where resampled ones are known.
     control, control_corrected : Comparison or None
-        α, and corrected α, less the control arm's, paired by seed. None for the control arm itself.
+        α, and corrected α, less the control arm's, paired by seed; the latter over test images too. None for the control
+        arm itself.
     pooled : Pooled
         One regression over all classes of all seeds: α̂ and r².
     before, accuracy : Interval
@@ -104,11 +108,6 @@ class Estimate:
     repeated: bool = False
 
     @property
-    def corrected_values(self) -> Values:
-        """The corrected α by seed, linearized: their mean is that α."""
-        return self.corrected.values
-
-    @property
     def best(self) -> Interval:
         """The interval of the corrected α where the slope is identifiable, else of α as it is."""
         return self.corrected_interval if self.corrected.identifiable else self.alpha
@@ -122,6 +121,11 @@ class Estimate:
     def best_control(self) -> Comparison | None:
         """The difference from the control arm of what `best` is about."""
         return self.control_corrected if self.corrected.identifiable else self.control
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether less than half of the accuracy is left: such models name a class or two, and α is of any size."""
+        return self.accuracy.mean < self.before.mean / 2
 
     @property
     def seeds(self) -> int:
@@ -157,8 +161,15 @@ class ClassChange:
 class Measured:
     """One combination's rows, as samples with a place for each seed of the study."""
 
-    def __init__(self, cells: pd.DataFrame, classes: pd.DataFrame, seeds: tuple[int, ...], level: float):
-        self.cells, self.classes, self.seeds, self.level = cells, classes, seeds, level
+    def __init__(
+        self,
+        cells: pd.DataFrame,
+        classes: pd.DataFrame,
+        seeds: tuple[int, ...],
+        level: float,
+        images: Mapping[str, Terms] | None = None,
+    ):
+        self.cells, self.classes, self.seeds, self.level, self.images = cells, classes, seeds, level, images
         self.keys = tuple(cells["key"].sort_index())
 
     @cached_property
@@ -169,7 +180,14 @@ class Measured:
     @cached_property
     def corrected(self) -> Corrected:
         """α over all seeds with the noise of the test set deducted."""
-        return inference.corrected(self.sample("covariation"), self.sample("signal"), level=self.level)
+        sums: list[inference.Values] = [self.sample("covariation"), self.sample("signal")]
+        if self.images is not None:
+            terms = [self.images.get(key) for key in self.cells["key"].reindex(self.seeds)]
+            size = next(found.numerators.size for found in terms if found)
+            missing = Terms(*np.full((2, 1, size), np.nan))
+            redrawn = ([getattr(found or missing, name)[0] for found in terms] for name in ("numerators", "denominators"))
+            sums = [inference.Sample(values, np.array(drawn)) for values, drawn in zip(sums, redrawn)]
+        return inference.corrected(*sums, level=self.level)
 
     @cached_property
     def changes(self) -> pd.DataFrame:
@@ -195,13 +213,13 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
     against, against_corrected = None, None
     if control is not None:
         against = inference.t_test(alphas, control.alphas, paired=True, level=level)
-        against_corrected = inference.t_test(corrected.values, control.corrected.values, paired=True, level=level)
+        against_corrected = inference.t_test(corrected.sample, control.corrected.sample, paired=True, level=level)
     return Estimate(
         combination=at,
         alphas=alphas,
         alpha=inference.interval(alphas, level=level),
         corrected=corrected,
-        corrected_interval=inference.interval(corrected.values, level=level),
+        corrected_interval=inference.interval(corrected.sample, level=level),
         control=against,
         control_corrected=against_corrected,
         pooled=inference.pooled(*(measured.by_class(f"normalized_{side}").to_numpy(float) for side in ("before", "after"))),

@@ -118,7 +118,7 @@ def alpha_by_ratio(analysis: Analysis) -> Picture:
         "α by ratio",
         f"Each box is α over seeds; above it, where its {100 * analysis.level:g}% interval lies: < below 1 (de-intensified),"
         " > above 1 (intensified), ? across. Diamonds: α corrected for the noise of the test set. t = 1 is the control arm, "
-        "fine-tuned with nothing pruned. Scales differ from panel to panel.",
+        "fine-tuned with nothing pruned. Scales differ from panel to panel" + _cut(analysis),
         _by_algorithm(analysis, "Box plots of α by ratio", plots.boxes),
     )
 
@@ -159,8 +159,8 @@ def intervals(analysis: Analysis) -> Picture:
     return Picture(
         "intervals",
         "Intervals of α",
-        f"{100 * analysis.level:g}% t-intervals over seeds: α (circles), and corrected for the noise of the test set "
-        "(diamonds). The vertical line is α = 1.",
+        f"{100 * analysis.level:g}% intervals: α over seeds (circles), and α corrected for the noise of the test set over "
+        "seeds and test images (diamonds). The vertical line is α = 1" + _cut(analysis),
         _by_algorithm(analysis, "Intervals of α and corrected α", plots.intervals),
         size=(4.2, 0.9 + 0.35 * (1 + len(analysis.ratios))),
     )
@@ -192,7 +192,8 @@ def trade_off(analysis: Analysis) -> Picture:
         "What distortion goes with what accuracy",
         "Each line goes from the lowest ratio to the highest, whose number stands there; high up and near 1 is good. "
         "Markers within markers: algorithms with the same result. "
-        "Where the noise of the test set can be deducted, α is the corrected one. The star is the control arm.",
+        "Where the noise of the test set can be deducted, α is the corrected one. The star is the control arm."
+        + (" Models that lost more than half of their accuracy are left out." if _collapsed(analysis) else ""),
         tuple(drawings),
         size=(4.6, 3.8),
         width=380,
@@ -298,6 +299,19 @@ def _by_algorithm(analysis: Analysis, what: str, draw: Callable) -> tuple[Drawin
                 title = _title(analysis, algorithm, dataset, model)
                 drawings.append(Drawing(title, alt, partial(draw, shown=shown), f"{dataset}, {model}"))
     return tuple(drawings)
+
+
+def _cut(analysis: Analysis) -> str:
+    """Say at the end of a caption what `tfrecall.study.plots` cuts."""
+    return (
+        "; where models lost more than half of their accuracy, α is of any size, and arrows stand for what is beyond."
+        if _collapsed(analysis)
+        else "."
+    )
+
+
+def _collapsed(analysis: Analysis) -> bool:
+    return any(estimate.collapsed for estimate in analysis.estimates.values())
 
 
 def _panel(drawing: Drawing, size: tuple[float, float]) -> page.Panel:

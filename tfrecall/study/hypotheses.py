@@ -102,8 +102,8 @@ def families(estimates: dict[Combination, Estimate], level: float) -> Iterable[F
 def _column(label: str, test: Callable, *groups: dict) -> Column:
     """Do a column's tests twice: with α as it is, and corrected."""
     raw, corrected = (
-        test(*({key: getattr(estimate, values) for key, estimate in members.items()} for members in groups))
-        for values in ("alphas", "corrected_values")
+        test(*({key: sample(estimate) for key, estimate in members.items()} for members in groups))
+        for sample in (lambda estimate: estimate.alphas, lambda estimate: estimate.corrected.sample)
     )
     return Column(label, raw, corrected)
 

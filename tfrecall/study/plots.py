@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,14 +18,18 @@ _NAME = 20  # columns for a class's name
 _WIDE = 30  # letters: tick labels that are more in all stand upright
 _LABELLED = 12  # ratios: with more, the numbers in a heat map are too small to read
 
+Limits = tuple[float, float]  # of an axis
+
 
 def boxes(axes, shown: Sequence[Estimate]) -> None:
     """Draw a box of α over seeds for each ratio, with its symbol and the corrected α."""
     places = range(len(shown))
     values = [[alpha for alpha in estimate.alphas if alpha is not None] for estimate in shown]
     axes.axhline(1, color=_INK, linestyle=":", linewidth=1)
+    axes.margins(y=0.2)
+    limits = _cut(axes.set_ylim, shown, values, margin=0.25)
     axes.boxplot(
-        values,
+        [[] if _beyond(found, limits) else found for found in values],
         positions=places,
         widths=0.5,
         medianprops={"color": _FIRST, "linewidth": 2},
@@ -44,7 +48,9 @@ def boxes(axes, shown: Sequence[Estimate]) -> None:
             textcoords="offset points",
             ha="center",
         )
-    axes.margins(y=0.2)
+    for place, found in zip(places, values):
+        for side in _beyond(found, limits):
+            axes.plot([place], [limits[side]], marker="v^"[side], color=_INK, markersize=5, clip_on=False)
     _label_ratios(axes, places, [estimate.combination.ratio for estimate in shown])
     axes.set_ylabel("slope α")
 
@@ -78,15 +84,24 @@ def points(axes, x: np.ndarray, y: np.ndarray, estimate: Estimate, reach: float)
 def intervals(axes, shown: Sequence[Estimate]) -> None:
     """Draw the interval of α and of the corrected α for each ratio."""
     axes.axvline(1, color=_INK, linestyle=":", linewidth=1)
-    for place, estimate in enumerate(shown):
-        for found, shift, marker, colour in (
-            (estimate.alpha, -0.14, "o", _FIRST),
-            (estimate.corrected_interval, 0.14, "D", _SECOND),
-        ):
-            if found.mean is not None:
-                axes.plot([found.mean], [place + shift], marker=marker, color=colour, markersize=5, linestyle="")
-            if found.low is not None:
-                axes.plot([found.low, found.high], [place + shift] * 2, color=colour, linewidth=2)
+    drawn = [
+        row
+        for place, estimate in enumerate(shown)
+        for row in (
+            (place - 0.14, estimate.alpha, "o", _FIRST),
+            (place + 0.14, estimate.corrected_interval, "D", _SECOND),
+        )
+    ]
+    for place, found, marker, colour in drawn:
+        if found.mean is not None:
+            axes.plot([found.mean], [place], marker=marker, color=colour, markersize=5, linestyle="")
+        if found.low is not None:
+            axes.plot([found.low, found.high], [place] * 2, color=colour, linewidth=2)
+    ends = [[v for v in (found.low, found.mean, found.high) if v is not None] for _, found, *_ in drawn]
+    limits = _cut(axes.set_xlim, [shown[round(place)] for place, *_ in drawn], ends, margin=0.1)
+    for (place, _, _, colour), found in zip(drawn, ends):
+        for side in _beyond(found, limits):
+            axes.plot([limits[side]], [place], marker="<>"[side], color=colour, markersize=6, clip_on=False)
     axes.set_yticks(range(len(shown)), [CONTROL if e.combination.control else f"t = {e.combination.ratio:g}" for e in shown])
     axes.invert_yaxis()
     axes.set_xlabel("slope α")
@@ -101,7 +116,7 @@ def paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> N
     for index, (algorithm, path) in enumerate(paths.items()):
         style = {"color": canvas.COLOURS[index % len(canvas.COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         style["markersize"] = max(4.0, 7.5 - index)  # the last stands on the first where both are the same
-        known = [estimate for estimate in path if estimate.slope is not None]
+        known = [estimate for estimate in path if estimate.slope is not None and not estimate.collapsed]
         if known:
             points, last = [(estimate.slope, estimate.accuracy.mean) for estimate in known], known[-1]
             axes.plot(*zip(*points), linewidth=1.2, label=algorithm, **style)
@@ -122,11 +137,13 @@ def paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> N
 
 def heat(axes, table: np.ndarray, ratios: Sequence[float], names: Sequence[str]) -> None:
     """Draw the change of recall [class, ratio] as colours and numbers."""
-    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.colors import FuncNorm, LinearSegmentedColormap
 
     reach = max(0.01, float(np.nanmax(np.abs(table), initial=0.0)))
+    # Roots, so that a collapse does not make all else look white.
+    roots = FuncNorm((lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: np.sign(x) * x**2), vmin=-reach, vmax=reach)
     colours = LinearSegmentedColormap.from_list("change", [_SECOND, "#f7f7f7", _FIRST])
-    squares = axes.pcolormesh(table, cmap=colours, vmin=-reach, vmax=reach, edgecolors="face", linewidth=0)
+    squares = axes.pcolormesh(table, cmap=colours, norm=roots, edgecolors="face", linewidth=0)
     for (row, column), value in np.ndenumerate(table):
         if not math.isnan(value) and len(ratios) <= _LABELLED:
             ink = _ink_on(squares.to_rgba(value))
@@ -136,6 +153,23 @@ def heat(axes, table: np.ndarray, ratios: Sequence[float], names: Sequence[str])
     axes.set_yticks(np.arange(len(names)) + 0.5, [canvas.label(name, _NAME) for name in names])
     axes.tick_params(length=0)
     axes.invert_yaxis()
+
+
+def _cut(set_limits: Callable, shown: Sequence[Estimate], values: Sequence[Sequence[float]], margin: float) -> Limits:
+    """Set an axis's limits so that models that collapsed do not flatten the others; infinite ones where there is no need."""
+    kept = [value for estimate, found in zip(shown, values) if not estimate.collapsed for value in found]
+    if not kept or not any(estimate.collapsed for estimate in shown):
+        return -math.inf, math.inf
+    low, high = min(1.0, *kept), max(1.0, *kept)
+    more = margin * max(high - low, 0.1)
+    set_limits(low - more, high + more)
+    return low - more, high + more
+
+
+def _beyond(values: Sequence[float], limits: Limits) -> list[int]:
+    """Return on which sides of an axis's limits some values lie: 0 below, 1 above."""
+    beyond = min(values, default=limits[0]) < limits[0], max(values, default=limits[1]) > limits[1]
+    return [side for side in (0, 1) if beyond[side]]
 
 
 def _label_ratios(axes, places: Sequence[float], ratios: Sequence[float]) -> None:

@@ -15,6 +15,7 @@ from tfrecall.study import figures, tables
 from tfrecall.study.analysis import Analysis, analyse
 from tfrecall.study.findings import finding
 from tfrecall.study.frames import frames
+from tfrecall.study.images import redrawn
 from tfrecall.study.plan import Plan
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
@@ -54,7 +55,7 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
     plan = plan or last
     output = Path(output or store.root / "report")
     cells, classes = frames(store, plan)
-    analysis = analyse(cells, classes, plan.level)
+    analysis = analyse(cells, classes, plan.level, redrawn(store, plan))
     pictures = figures.pictures(analysis, classes)
     progress = status(store, plan)
     names = [*WRITTEN, *(f"figures/{name}" for picture in pictures for name in picture.files)]
@@ -110,8 +111,8 @@ _ALPHA = (
     "before. Above 1, what set classes apart sets them further apart: weak classes got weaker (intensification). Below 1 "
     "they moved together, and below 0 they changed sides. A finite test set makes recalls noisy and pulls α toward 0; the "
     "corrected α deducts that. What pruning does is the difference from the control arm, which is trained just as long with "
-    "nothing pruned. The intervals tell what other seeds would give on these test images: all seeds are tested on the same "
-    "ones, and what is particular to those shows in no interval over seeds."
+    "nothing pruned. The intervals of α tell what other seeds would give on these very test images, as in the paper; "
+    "those of the corrected α, what other seeds and other images like these would."
 )
 _TESTS = (
     "Each p-value is given as it is and adjusted for the other tests of its group, by Bonferroni as in the paper and by "

@@ -6,10 +6,13 @@ import contextlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from tfrecall.errors import InputError
 from tfrecall.publishing import write_text
@@ -97,6 +100,21 @@ class Store:
         try:
             return json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read: delete {path.parent} and run the study again.") from error
+
+    def predictions(self, key: str) -> dict[str, np.ndarray]:
+        """Return the predictions of a key: ``y_true`` and ``y_pred`` of a baseline, ``one_shot`` and ``after`` of a cell.
+
+        Raises
+        ------
+        InputError
+            If they are damaged.
+        """
+        path = self.path(key) / "predictions.npz"
+        try:
+            with np.load(path) as stored:
+                return dict(stored)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} cannot be read: delete {path.parent} and run the study again.") from error
 
     def done(self, key: str) -> bool:

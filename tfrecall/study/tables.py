@@ -20,11 +20,11 @@ def slopes(analysis: Analysis) -> list[Table]:
     """Return α of each combination, as it is, corrected, and less the control arm's: a table for each data set and model."""
     header = ("algorithm", "t", "seeds", "α", "corrected α", "α − control", "corrected − control", "α̂", "r²", "Ā", "alone")
     note = (
-        f"In brackets the {100 * analysis.level:g}% interval over seeds: < below 1 (de-intensification), > above 1 "
-        "(intensification), ? neither is shown. t: parameters before / after; the "
-        "control arm is fine-tuned with nothing pruned. Corrected α: the noise of the test set is deducted, over all seeds "
-        "together. α̂ and r²: one regression over all classes of all seeds. Ā: mean accuracy after. Alone: seeds "
-        "whose slope is identifiable from their test set by itself."
+        f"In brackets the {100 * analysis.level:g}% interval: < below 1 (de-intensification), > above 1 "
+        "(intensification), ? neither is shown. Intervals of α are over seeds, those of the corrected α over seeds and test "
+        "images. t: parameters before / after; the control arm is fine-tuned with nothing pruned. Corrected α: the noise of "
+        "the test set is deducted, over all seeds together. α̂ and r²: one regression over all classes of all seeds. "
+        "Ā: mean accuracy after. Alone: seeds whose slope is identifiable from their test set by itself."
     )
     tables = []
     for dataset, model in analysis.settings():
@@ -84,7 +84,7 @@ def classes(analysis: Analysis) -> list[Table]:
         header = ("class", "algorithm", "recall before", "control", *(f"t = {ratio:g}" for ratio in analysis.ratios))
         note = (
             "Mean change of recall over seeds. < it is lower, > higher than under the control arm, at "
-            f"{100 * analysis.level:g}% (paired by seed); ? neither is shown."
+            f"{100 * analysis.level:g}% (paired by seed, on these test images); ? neither is shown."
         )
         tables.append(Table(f"Change of recall on {one_line(dataset)}, {model}", header, rows, note))
     return tables
@@ -144,7 +144,8 @@ def _family(family: Family, level: float) -> Table:
     header = ("within", "first", "second", "difference of α", *adjusted, "difference of corrected α", *adjusted)
     rows = [row for column in family.columns for row in _test_rows(column)]
     note = (
-        f"Alternative: {family.hypothesis}. Differences are first minus second, with their {100 * level:g}% intervals. "
+        f"Alternative: {family.hypothesis}. Differences are first minus second, with their {100 * level:g}% intervals: "
+        "of α over seeds, of the corrected α over seeds and test images. "
         "Bonferroni multiplies p by the number of rows of the same group (“within”); Holm adjusts over the same rows. d is "
         "Cohen's effect size (d_z where paired)."
     )

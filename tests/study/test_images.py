@@ -1,0 +1,113 @@
+"""Resampled test images of a study: all of its models on the same ones, and what that does to its intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+
+import numpy as np
+import pytest
+from study.synthetic import study
+
+from tfrecall.errors import InputError
+from tfrecall.report.inference import Sample, corrected, interval, t_test
+from tfrecall.report.resampling import resampled
+from tfrecall.study.analysis import analyse
+from tfrecall.study.estimates import Combination
+from tfrecall.study.frames import frames
+from tfrecall.study.images import redrawn
+from tfrecall.study.plan import Plan
+
+LEVEL = 0.9
+PLAN = Plan(datasets=("mnist", "fashion_mnist"), algorithms=("magnitude", "random"), ratios=(2, 10), seeds=(0, 1, 2, 5))
+
+
+def there(cell):
+    """All cells but one seed of one arm."""
+    return (cell.settings.algorithm, cell.settings.ratio, cell.settings.seed) != ("random", 10, 1)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    return study(tmp_path_factory.mktemp("images") / "study", PLAN, done=there)
+
+
+def test_every_cell_has_its_own_terms_on_its_data_sets_images(done):
+    found = redrawn(done, PLAN, resamples=20)
+    cells = {cell.key: cell for cell in PLAN.cells if there(cell)}
+    assert set(found) == set(cells)
+    for key, cell in cells.items():
+        labels, first = (done.predictions(cell.baseline_key)[name] for name in ("y_true", "y_pred"))
+        last = done.predictions(key)["after"]
+        seed = zlib.crc32(cell.settings.dataset.encode())
+        expected = resampled(labels, (first == labels)[None], (last == labels)[None], resamples=20, seed=seed)
+        assert found[key].numerators == pytest.approx(expected.numerators, abs=1e-6)
+        assert found[key].denominators == pytest.approx(expected.denominators, abs=1e-6)
+
+
+def test_what_is_said_of_the_corrected_slope_is_about_the_images_too(done):
+    images, tables = redrawn(done, PLAN), frames(done, PLAN)
+    cells = tables[0]
+    alone, both = analyse(*tables, LEVEL), analyse(*tables, LEVEL, images)
+
+    def sample(at):
+        """The corrected slope of a combination, put together by hand; seed 1 of one arm is missing."""
+        rows = cells[
+            [Combination(*key) == at for key in zip(*(cells[n] for n in ("dataset", "model", "algorithm", "ratio")))]
+        ]
+        rows = rows.set_index("seed")
+        sums = []
+        for column, name in (("covariation", "numerators"), ("signal", "denominators")):
+            values = [rows[column].get(seed) for seed in PLAN.seeds]
+            drawn = [getattr(images[rows["key"][s]], name)[0] if s in rows.index else [np.nan] * 1000 for s in PLAN.seeds]
+            sums.append(Sample(values, np.array(drawn)))
+        return corrected(*sums, level=LEVEL).sample
+
+    wider = 0
+    for at, estimate in both.estimates.items():
+        assert estimate.corrected_interval == interval(sample(at), level=LEVEL)
+        before = alone.estimates[at]
+        for name in ("alpha", "control", "pooled", "corrected"):
+            assert getattr(estimate, name) == getattr(before, name)
+        wider += estimate.corrected_interval != before.corrected_interval
+        if not at.control:
+            assert estimate.control_corrected == t_test(sample(at), sample(at.beside), paired=True, level=LEVEL)
+    assert wider
+    compared = 0
+    for family in both.families:
+        for column in family.columns:
+            for row in column.corrected:
+                if family.name == "Algorithms":
+                    dataset, ratio = column.label.split(", t = ")
+                    ends = (sample(Combination(dataset, "lenet5", name, float(ratio))) for name in (row.first, row.second))
+                    assert row.comparison == t_test(*ends, paired=True, level=LEVEL)
+                    compared += 1
+    assert compared == 4
+
+
+def test_images_that_are_not_the_same_are_refused(tmp_path):
+    plan = Plan(algorithms=("magnitude",), ratios=(2,), seeds=(0, 1))
+    store = study(tmp_path / "study", plan)
+    path = store.path(plan.cells[-1].baseline_key) / "predictions.npz"
+    arrays = store.predictions(plan.cells[-1].baseline_key)
+    np.savez(path, **(arrays | {"y_true": arrays["y_true"][::-1]}))
+    with pytest.raises(InputError, match="was tested on other images than the rest: delete it and run the study again"):
+        redrawn(store, plan)
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"cannot be read: delete .* and run the study again"):
+        redrawn(store, plan)
+
+
+def test_a_slope_that_few_images_may_have_made_is_not_identifiable(tmp_path):
+    """The classes do not differ, but the images at hand make it look so, to all seeds alike."""
+    plan = Plan(algorithms=("magnitude",), ratios=(2,), seeds=tuple(range(12)))
+    store = study(tmp_path / "study", plan, images=60, recalls=[0.8] * 4, alike=0)
+    tables = frames(store, plan)
+    verdicts = [
+        {estimate.corrected.identifiable for estimate in analyse(*tables, images=images).estimates.values()}
+        for images in (None, redrawn(store, plan))
+    ]
+    assert verdicts == [{True}, {False}]
+    (estimate, *_) = analyse(*tables, images=redrawn(store, plan)).estimates.values()
+    assert "not clearly above 0 over these seeds and images" in estimate.corrected.note
+    assert dataclasses.astuple(estimate.best) == dataclasses.astuple(estimate.alpha)
