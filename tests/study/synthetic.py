@@ -23,6 +23,8 @@ HOSTILE = ("comma, and 'quotes' \"", "<script>alert(1)</script>", "line\nbreak |
 #: α after pruning, from the lowest ratio to the highest
 SLOPES = {"magnitude": (0.9, 1.4), "random": (1.2, 1.7)}
 
+VERSIONS = {"python": "3.11.7", "tensorflow": "2.21.0"}
+
 _PARAMETERS = 61_706
 
 
@@ -78,6 +80,13 @@ def study(
             np.savez(store.path(cell.baseline_key) / "predictions.npz", y_true=labels, y_pred=before)
             _write(store, cell.key, _report(cell, names, labels, *predictions), "report.json", 1.0)
             np.savez(store.path(cell.key) / "predictions.npz", one_shot=one_shot, after=after)
+            _write(
+                store,
+                cell.key,
+                {"versions": VERSIONS, "machine": {"system": "Linux", "processor": "x86_64"}},
+                "config.json",
+                1.0,
+            )
     return store
 
 

@@ -65,6 +65,18 @@ def test_markdown_and_page_say_the_same(done):
     assert sorted(cells) == sorted(page.of("bdi"))
 
 
+def test_it_says_what_the_cells_were_run_with(small):
+    report(small)
+    text = (small / "report" / "tables.md").read_text(encoding="utf-8")
+    assert "- run with: python 3.11.7, tensorflow 2.21.0\n- machine: Linux x86_64\n" in text
+    config = next((small / "cells").iterdir()) / "config.json"
+    config.write_text(config.read_text().replace("2.21.0", "2.22.0").replace("x86_64", "arm64"))
+    report(small)
+    text = (small / "report" / "tables.md").read_text(encoding="utf-8")
+    assert "- run with: python 3.11.7, tensorflow 2.21.0 and 2.22.0\n" in text
+    assert "arm64" in text
+
+
 def test_the_same_study_gives_the_same_bytes_wherever_it_is(done, tmp_path):
     shutil.copytree(done, tmp_path / "copy", ignore=shutil.ignore_patterns("report", "locks"))
     assert contents(report(tmp_path / "copy")) == contents(done / "report")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 
@@ -44,6 +46,31 @@ def test_cells_and_baselines_are_counted_by_what_became_of_them(store):
     assert (found.done, found.failed, found.running, found.missing, found.total) == (1, 1, 2, 6, 10)
     assert (found.baselines, found.baselines_done, found.training) == (2, 1, 1)
     assert status(store, PLAN).running == status(store, PLAN).training == 0
+
+
+def test_a_folder_that_may_only_be_read_is_counted_too(store):
+    """As another user, and after a run that left its locks behind."""
+    for cell in PLAN.cells[:3]:
+        with store.claim(cell.key):
+            pass
+    finish(store, PLAN.cells[0].key)
+    code = (
+        "import os, sys; from filelock import FileLock; from tfrecall.study import Store, status\n"
+        "os.chdir(sys.argv[1])\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "assert not os.access('locks', os.W_OK)\n"
+        "found = status(*Store.open('.')); print(found.done, found.running, found.missing)"
+    )
+    folders = [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]
+    files = [path for path in store.root.rglob("*") if path.is_file()]
+    try:
+        for path, mode in [*((path, 0o555) for path in folders), *((path, 0o444) for path in files)]:
+            path.chmod(mode)
+        run = subprocess.run([sys.executable, "-c", code, store.root], capture_output=True, text=True, check=False)
+    finally:
+        for path in folders:
+            path.chmod(0o755)
+    assert (run.stdout, run.stderr) == ("1 0 9\n", "")
 
 
 def test_the_failure_of_a_baseline_is_that_of_its_cells(store):

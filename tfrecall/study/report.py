@@ -58,13 +58,14 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
     analysis = analyse(cells, classes, plan.level, redrawn(store, plan))
     pictures = figures.pictures(analysis, classes)
     progress = status(store, plan)
+    origin = _origin(analysis, plan, progress, store)
     names = [*WRITTEN, *(f"figures/{name}" for picture in pictures for name in picture.files)]
     require_place(output, names)
     with whole(output, names) as place:
         write_csv(cells, place / "cells.csv")
         write_csv(classes, place / "classes.csv")
-        (place / "tables.md").write_text(to_markdown(analysis, plan, progress), encoding="utf-8")
-        (place / "report.html").write_text(to_html(analysis, plan, progress, pictures), encoding="utf-8")
+        (place / "tables.md").write_text(to_markdown(analysis, origin), encoding="utf-8")
+        (place / "report.html").write_text(to_html(analysis, progress, origin, pictures), encoding="utf-8")
         for picture in pictures:
             figures.write(picture, place / "figures")
     return output
@@ -78,17 +79,16 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
 
 
-def to_markdown(analysis: Analysis, plan: Plan, progress: Status) -> str:
-    """Return the finding and all tables as Markdown."""
+def to_markdown(analysis: Analysis, origin: list[tuple[str, str]]) -> str:
+    """Return the finding, all tables, and how the study was run, in names and values, as Markdown."""
     lines = [f"# {TITLE}", "", *(f"{markdown_text(sentence)}\n" for sentence in finding(analysis))]
     for heading, shown in _tables(analysis):
         lines += [f"## {heading}", "", *(line for table in shown for line in tables.markdown(table))]
-    origin = _origin(analysis, plan, progress)
     lines += ["## How the study was run", "", *(f"- {markdown_text(f'{name}: {value}')}" for name, value in origin)]
     return "\n".join(lines) + "\n"
 
 
-def to_html(analysis: Analysis, plan: Plan, progress: Status, pictures: list[figures.Picture]) -> str:
+def to_html(analysis: Analysis, progress: Status, origin: list[tuple[str, str]], pictures: list[figures.Picture]) -> str:
     """Return the page: the finding, figures and tables, and how the study was run, in one file."""
     shown = {picture.name: figures.panels(picture) for picture in pictures}
     scatters = [figure for name, found in shown.items() if name.startswith("scatter_") for figure in found]
@@ -100,7 +100,7 @@ def to_html(analysis: Analysis, plan: Plan, progress: Status, pictures: list[fig
         page.Section("Which classes are hurt", [], [*shown.get("classes", ()), *classes]),
         page.Section("Class by class", [], scatters),
         page.Section("Tests", [_TESTS], tests),
-        page.Section("How the study was run", [], [page.Facts(_origin(analysis, plan, progress))]),
+        page.Section("How the study was run", [], [page.Facts(origin)]),
     ]
     sections = [section for section in sections if section.parts]
     return page.render(f"{TITLE}: {_subject(analysis)}", finding(analysis), sections, _key_numbers(analysis, progress))
@@ -143,7 +143,7 @@ def _key_numbers(analysis: Analysis, progress: Status) -> list[tuple[str, str]]:
     ]
 
 
-def _origin(analysis: Analysis, plan: Plan, progress: Status) -> list[tuple[str, str]]:
+def _origin(analysis: Analysis, plan: Plan, progress: Status, store: Store) -> list[tuple[str, str]]:
     """Return how the study was run, as names and values."""
     from tfrecall import __version__
 
@@ -165,10 +165,24 @@ def _origin(analysis: Analysis, plan: Plan, progress: Status) -> list[tuple[str,
     rows += [
         ("processors", f"strategy {plan.strategy}, one thread a process"),
         ("cells", f"{progress.done} done, {progress.failed} failed, {progress.running + progress.missing} to do"),
-        ("tfrecall", __version__),
+        *_software(plan, store),
+        ("report by", f"tfrecall {__version__}"),
         (
             "source",
             "Good et al., Recall Distortion in Neural Network Pruning and the Undecayed Pruning Algorithm, NeurIPS 2022",
         ),
     ]
     return rows
+
+
+def _software(plan: Plan, store: Store) -> list[tuple[str, str]]:
+    """Return what the cells were run with, as they remember it: every version, where there are several."""
+    machines: dict[str, None] = {}
+    versions: dict[str, dict[str, None]] = {}
+    for key in {cell.key: None for cell in plan.cells if store.done(cell.key)}:
+        config = store.read(f"{key}/config.json")
+        machines[" ".join(config["machine"].values())] = None
+        for name, version in config["versions"].items():
+            versions.setdefault(name, {})[version] = None
+    packages = (f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
+    return [("run with", ", ".join(packages)), ("machine", " and ".join(machines))]

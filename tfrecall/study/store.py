@@ -182,11 +182,14 @@ class Store:
             lock.release()
 
     def claimed(self, key: str) -> bool:
-        """Say whether somebody works on a key."""
+        """Say whether somebody works on a key; in a folder that may only be read it cannot be told, and none is seen."""
         if not self._lock(key).exists():
             return False
-        with self.claim(key) as mine:
-            return not mine
+        try:
+            with self.claim(key) as mine:
+                return not mine
+        except OSError:
+            return False
 
     def _lock(self, key: str) -> Path:
         return self.root / "locks" / key.replace("/", "-")
