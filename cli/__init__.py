@@ -45,6 +45,8 @@ class _Commands(click.Group):
 def _usage_errors_in_one_line() -> Iterator[None]:
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:  # a group's help, which is no error
+        raise
     except click.UsageError as error:
         error.ctx = None  # it would print the usage above the message
         raise
@@ -57,8 +59,8 @@ def main():
 
     \b
     Start here:
-      tfrecall prune                                    the default job: LeNet-5, digits, half the weights
+      tfrecall prune                         LeNet-5, digits, half the weights
       tfrecall prune --model vgg16 --ratio 0.5 --algo undecayed
-      tfrecall report BEFORE AFTER                      compare any two models or files of predictions
-      tfrecall study init quick > plan.toml             many seeds, their statistics, and a page that shows them
+      tfrecall report BEFORE AFTER           any two models or predictions
+      tfrecall study init quick > plan.toml  many seeds, and their statistics
     """  # noqa: D301  the \b is Click's mark of a paragraph that is not to be wrapped

@@ -95,7 +95,7 @@ def _stderr_set_aside() -> Iterator[None]:
         os.dup2(noise.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             os.dup2(kept, 2)
             noise.seek(0)  # what was said may be why it failed
             sys.stderr.write(noise.read().decode(errors="replace"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import click
@@ -21,14 +22,14 @@ def command():
 
 
 @command.command(short_help="Print a commented plan.")
-@click.argument("preset", metavar="PRESET", default="quick")
+@click.argument("preset", metavar="[PRESET]", default="quick")
 @options.verbose
 def init(preset, verbose):
     """Print a plan to run or to change.
 
     \b
     PRESET is one of:
-      quick       the embedded digits, in minutes: to see what a study is
+      quick       the default; digits, in minutes: to see what a study is
       lenet5      four algorithms, LeNet-5 on MNIST and Fashion-MNIST
       algorithms  Good et al. 2022: four algorithms, ResNet-56 on CIFAR-10
       sizes-mp    Good et al. 2022: model sizes under magnitude pruning
@@ -71,7 +72,8 @@ def run(plan, output, jobs, retry_failed, quiet, verbose):
     for failure in failures.values():
         click.echo(f"Failed: {failure['what']}: {failure['error']}", err=True)
     if not quiet:
-        click.echo(f"{status.done} of {status.total} cells are done. Next: tfrecall study report {output}", err=True)
+        then = f" Next: tfrecall study report {shlex.quote(output)}" if status.done else ""
+        click.echo(f"{status.done} of {status.total} cells are done.{then}", err=True)
     if status.failed:
         click.echo(f"{status.failed} failed: see {output}/failed, and try again with --retry-failed.", err=True)
         sys.exit(1)

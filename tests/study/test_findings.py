@@ -10,6 +10,7 @@ from study.synthetic import HOSTILE, PLAN, study
 
 from tfrecall.study import findings
 from tfrecall.study.analysis import analyse
+from tfrecall.study.estimates import Combination
 from tfrecall.study.findings import finding
 from tfrecall.study.frames import frames
 from tfrecall.study.plan import Plan
@@ -34,7 +35,7 @@ def test_all_above(tmp_path):
     _, (first, second, _) = told(tmp_path, TWO, slopes={"magnitude": (1.4, 1.6), "random": (1.5, 2.0)}, **LARGE)
     assert first == (
         "After pruning and fine-tuning, recall distortion is intensified (α above 1) "
-        "in all 4 combinations of algorithm and ratio."
+        "in all 4 combinations of algorithm and ratio (99% intervals, each by itself)."
     )
     assert re.fullmatch(
         r"Fine-tuning alone, with nothing pruned, has a corrected α of \d\.\d\d; "
@@ -46,7 +47,10 @@ def test_all_above(tmp_path):
 def test_all_below(tmp_path):
     slopes = {"magnitude": (0.5, 0.4), "random": (0.6, 0.3)}
     _, (first, second, _) = told(tmp_path, TWO, slopes=slopes, control=0.2, **LARGE)
-    assert first.endswith(" recall distortion is reduced (α below 1) in all 4 combinations of algorithm and ratio.")
+    assert first.endswith(
+        " recall distortion is reduced (α below 1) in all 4 combinations of algorithm and ratio "
+        "(99% intervals, each by itself)."
+    )
     assert second.endswith("; pruned models lie above that in all 4 combinations of algorithm and ratio.")
 
 
@@ -56,7 +60,7 @@ def test_none(tmp_path):
     assert {estimate.corrected_interval.symbol for estimate in analysis.estimates.values()} == {"?"}
     assert first == (
         "After pruning and fine-tuning, recall distortion is not shown to be intensified (α above 1) or reduced (α below 1) "
-        "in any of 4 combinations of algorithm and ratio."
+        "in any of 4 combinations of algorithm and ratio (99% intervals, each by itself)."
     )
     assert second.endswith("; a difference from that is shown for none of 4 combinations of algorithm and ratio.")
 
@@ -66,7 +70,7 @@ def test_a_slope_below_0_is_not_called_less_distortion(tmp_path):
     assert first == (
         "After pruning and fine-tuning, recall distortion is intensified (α above 1) in 1 of 4 combinations of algorithm "
         "and ratio (magnitude at t = 10), reduced (α below 1) in 1 (magnitude at t = 2) and reversed (α below 0) in 2 "
-        "(random at every ratio)."
+        "(random at every ratio) (99% intervals, each by itself)."
     )
     assert second.endswith("; pruned models lie above that in the same 1 and below that in the same 3.")
 
@@ -76,7 +80,7 @@ def test_a_long_list_is_left_to_the_tables(tmp_path, monkeypatch):
     _, (first, *_) = told(tmp_path, TWO, slopes={"magnitude": (0.4, 1.6), "random": (1.5, 2)}, **LARGE)
     assert first == (
         "After pruning and fine-tuning, recall distortion is intensified (α above 1) in 3 of 4 combinations of algorithm "
-        "and ratio and reduced (α below 1) in 1 (magnitude at t = 2)."
+        "and ratio and reduced (α below 1) in 1 (magnitude at t = 2) (99% intervals, each by itself)."
     )
 
 
@@ -85,7 +89,8 @@ def test_some_above_and_some_below(tmp_path):
     _, (first, second, _) = told(tmp_path, MANY, slopes=slopes, control=0.6, **LARGE)
     assert first == (
         "After pruning and fine-tuning, recall distortion is intensified (α above 1) in 6 of 8 combinations of algorithm "
-        "and ratio (magnitude from t = 10 on; random at every ratio) and reduced (α below 1) in 2 (magnitude up to t = 4)."
+        "and ratio (magnitude from t = 10 on; random at every ratio) and reduced (α below 1) in 2 (magnitude up to t = 4) "
+        "(99% intervals, each by itself)."
     )
     assert second.endswith(
         "; pruned models lie above that in 6 of 8 combinations of algorithm and ratio "
@@ -93,25 +98,25 @@ def test_some_above_and_some_below(tmp_path):
     )
 
 
-@pytest.mark.parametrize(("unclear", "rest"), [(1, "one"), (3, "3")])
+@pytest.mark.parametrize(("unclear", "rest"), [(1, "one is"), (3, "3 are")])
 def test_what_is_left_is_counted(tmp_path, unclear, rest):
     slopes = {"magnitude": (1.0,) * unclear + (1.8,) * (4 - unclear)}
     plan = Plan(algorithms=("magnitude",), ratios=(2, 4, 10, 20), seeds=(0, 1, 2, 3))
     analysis, (first, *_) = told(tmp_path, plan, slopes=slopes)
     symbols = [estimate.corrected_interval.symbol for at, estimate in analysis.estimates.items() if not at.control]
     assert symbols == ["?"] * unclear + [">"] * (4 - unclear)
-    assert first.endswith(f"; for the other {rest}, neither is shown.")
+    assert first.endswith(f"; the other {rest} not shown to differ from 1 (99% intervals, each by itself).")
     assert " of 4 ratios (" in first
 
 
 @pytest.mark.parametrize(
     ("slope", "first", "second"),
     [
-        (1.8, "intensified (α above 1): magnitude at t = 10.", "the pruned models lie above that."),
-        (0.3, "reduced (α below 1): magnitude at t = 10.", "the pruned models lie below that."),
+        (1.8, "intensified (α above 1): magnitude at t = 10 (99% intervals).", "the pruned models lie above that."),
+        (0.3, "reduced (α below 1): magnitude at t = 10 (99% intervals).", "the pruned models lie below that."),
         (
             1.0,
-            "not shown to be intensified (α above 1) or reduced (α below 1) (magnitude at t = 10).",
+            "not shown to be intensified (α above 1) or reduced (α below 1) (magnitude at t = 10) (99% intervals).",
             "a difference from that is not shown for the pruned models.",
         ),
     ],
@@ -153,7 +158,7 @@ def test_several_data_sets_are_named_once_where_they_agree(tmp_path):
     assert first == (
         "After pruning and fine-tuning, recall distortion is intensified (α above 1) in 6 of 8 combinations of data set, "
         "algorithm and ratio (mnist and fashion_mnist: magnitude at t = 10, random at every ratio) and reduced (α below 1) "
-        "in 2 (mnist and fashion_mnist: magnitude at t = 2)."
+        "in 2 (mnist and fashion_mnist: magnitude at t = 2) (99% intervals, each by itself)."
     )
     assert re.search(r" a corrected α of \d\.\d\d on mnist and \d\.\d\d on fashion_mnist; pruned models ", second)
     assert re.search(r"between \d\.\d{3} \((magnitude|random), (fashion_)?mnist\) and ", third)
@@ -207,3 +212,42 @@ def test_names_are_on_one_line_and_not_too_long(tmp_path):
         assert all("\n" not in sentence and len(sentence) < 400 for sentence in sentences)
         assert f" (magnitude, …{'x' * 35}.npz)" in sentences[2] or "(magnitude, mnist)." in sentences[2]
         assert "line break | $x^$ \\" in sentences[2] or "魚" * 40 in sentences[2]
+
+
+def test_models_that_collapsed_are_left_out_of_what_is_said(tmp_path):
+    """Magnitude pruning's at t = 50, and random pruning's from t = 10 on."""
+    plan = Plan(algorithms=("magnitude", "random"), ratios=(2, 10, 50), seeds=(0, 1, 2, 3))
+    slopes = {"magnitude": (1.4, 1.6, -20.0), "random": (1.4, -9.0, 1.0)}
+    lost = {"magnitude": (0.0, 0.05, 0.8), "random": (0.05, 0.7, 0.8)}
+    analysis, (first, second, third) = told(tmp_path, plan, slopes=slopes, lost=lost, **LARGE)
+    assert [estimate.collapsed for estimate in analysis.estimates.values()] == [0, 0, 0, 4, 0, 4, 4]
+    assert first == (
+        "After pruning and fine-tuning, recall distortion is intensified (α above 1) in all 3 combinations of algorithm and "
+        "ratio (99% intervals, each by itself); 3 where models lost more than half of their accuracy (magnitude at t = 50; "
+        "random from t = 10 on) are left out."
+    )
+    assert second.endswith("; pruned models lie above that in the same 3.")
+    accuracy = analysis.estimate("digits", "lenet5", "magnitude", 10.0).accuracy.mean
+    assert third.startswith(
+        f"At t = 10, the highest ratio at which models still work, mean accuracy is {accuracy:.3f}, against"
+    )
+
+
+def test_one_model_that_collapsed_is_enough(tmp_path):
+    analysis, _ = told(tmp_path, TWO, slopes={"magnitude": (1.4, 1.6), "random": (1.5, 2.0)}, **LARGE)
+    at = Combination("digits", "lenet5", "random", 10.0)
+    partly = {**analysis.estimates, at: replace(analysis.estimates[at], collapsed=1)}
+    assert finding(replace(analysis, estimates=partly))[0].endswith(
+        "; 1 where models lost more than half of their accuracy (random at t = 10) is left out."
+    )
+
+
+def test_where_all_collapsed_nothing_is_said_of_classes(tmp_path):
+    lost = {"magnitude": (0.7, 0.8), "random": (0.7, 0.8)}
+    _, (first, second, third) = told(tmp_path, TWO, slopes={"magnitude": (1, 1), "random": (1, 1)}, lost=lost, **LARGE)
+    assert first == (
+        "In all 4 combinations of algorithm and ratio, models lost more than half of their accuracy, and their α says "
+        "nothing about classes."
+    )
+    assert re.fullmatch(r"Fine-tuning alone, with nothing pruned, has a corrected α of \d\.\d\d\.", second)
+    assert third.startswith("At the highest ratio, t = 10, mean accuracy is between")

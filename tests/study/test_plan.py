@@ -43,6 +43,16 @@ def cell(fingerprint="", **changes):
     return Cell(Settings(**{"strategy": "cpu", "recipe": recipe, **others}), fingerprint)
 
 
+# The default plan, written out.
+ABOUT = """
+datasets = ["digits"]
+models = ["lenet5"]
+algorithms = ["magnitude", "gradient", "undecayed", "random"]
+ratios = [2, 4, 10, 20, 50]
+seeds = 30
+"""
+
+
 class TestPresets:
     @pytest.mark.parametrize("name", PRESETS)
     def test_it_is_what_it_says(self, name):
@@ -129,9 +139,19 @@ class TestCells:
 
 
 class TestToml:
-    def test_nothing_said_is_the_default(self):
-        assert parse("") == Plan()
-        assert Plan().seeds == tuple(range(30))
+    def test_what_a_study_is_about_has_to_be_said(self):
+        """An empty file, such as a mistyped `study init` leaves, must not start days of work."""
+        with pytest.raises(InputError, match=r"^the plan lacks datasets, models, algorithms, ratios and seeds: `tfrecall"):
+            parse("")
+        with pytest.raises(InputError, match=r"^the plan lacks seeds: "):
+            parse(ABOUT.replace("seeds = 30", ""))
+        assert parse(ABOUT) == Plan()
+
+    def test_more_cells_than_anybody_runs_are_refused_at_once(self):
+        with pytest.raises(InputError, match="at most 100,000; got 1000000000"):
+            parse(ABOUT.replace("30", "1000000000"))
+        with pytest.raises(InputError, match="the plan has 420,000 cells, more than 100,000: name fewer seeds"):
+            parse(ABOUT.replace("30", "20000"))
 
     def test_everything_can_be_said(self):
         text = """
@@ -161,8 +181,9 @@ class TestToml:
         )
 
     def test_a_recipe_is_a_name_or_a_table(self):
-        assert parse('recipe = "paper"') == parse('[recipe]\nname = "paper"') == Plan(recipe="paper")
-        assert parse("[recipe]\nepochs = 3") == Plan(overrides=(("epochs", 3),))
+        table = '[recipe]\nname = "paper"'
+        assert parse(f'{ABOUT}recipe = "paper"') == parse(f"{ABOUT}{table}") == Plan(recipe="paper")
+        assert parse(f"{ABOUT}[recipe]\nepochs = 3") == Plan(overrides=(("epochs", 3),))
 
     @settings(deadline=None)
     @given(
@@ -204,7 +225,7 @@ class TestToml:
     )
     def test_the_python_api_makes_the_same_plan_as_the_file(self, overrides):
         """A worker gets its plan as JSON: it must find the keys of the process that started it."""
-        written = parse("seeds = 1\n[recipe]\nlearning_rate = 1\nweight_decay = 0")
+        written = parse(ABOUT.replace("30", "1") + "[recipe]\nlearning_rate = 1\nweight_decay = 0")
         built = Plan(seeds=(0,), overrides=overrides)
         assert built == written
         assert [one.key for one in built.cells] == [one.key for one in written.cells]
@@ -230,8 +251,8 @@ ERRORS = {
     "seeds = 2.5": "seeds must be how many there are, such as 10, or a list of them; got 2.5.",
     "seeds = true": "seeds must be how many there are, such as 10, or a list of them; got True.",
     "seeds = [0, 1.0]": "seeds must be how many there are, such as 10, or a list of them; got [0, 1.0].",
-    "seeds = 0": "seeds must be at least 1; got 0.",
-    "seeds = -3": "seeds must be at least 1; got -3.",
+    "seeds = 0": "seeds must be at least 1, and at most 100,000; got 0.",
+    "seeds = -3": "seeds must be at least 1, and at most 100,000; got -3.",
     "seeds = [-1]": "seed must be a whole number between 0 and 2147483647; got -1.",
     "scope = 1": "scope must be text in quotation marks; got 1.",
     "strategy = ['cpu']": "strategy must be text in quotation marks; got ['cpu'].",

@@ -252,7 +252,7 @@ def test_hostile_names_break_no_markdown(tmp_path):
     lines = tables.markdown(found.all[0])
     assert lines[0] == r"### Slope α on a|b &lt;b> \*c\* [d]\(e) \`f\` .npz, lenet5"
     classes = "\n".join(tables.markdown(found.all[-1]))
-    assert "| line break \\| $x^$ \\\\ |" in classes
+    assert "| line break \\| \\$x^\\$ \\\\ |" in classes
     assert "| &lt;script>alert(1)&lt;/script> |" in classes
 
 

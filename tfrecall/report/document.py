@@ -239,4 +239,5 @@ def markdown_table(header, rows) -> list[str]:
 def markdown_text(text: str) -> str:
     """Return a text for Markdown in which nothing is markup."""
     # Square brackets alone are no markup, and intervals are full of them: only a link's parenthesis is.
-    return re.sub(r"([\\`*]|(?<=\])\()", r"\\\1", text).replace("<", "&lt;")
+    # Nor are underscores within a word.
+    return re.sub(r"([\\`*$]|(?<=\])\(|\b_(?!\w)|(?<!\w)_)", r"\\\1", text).replace("<", "&lt;")

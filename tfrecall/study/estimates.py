@@ -83,6 +83,9 @@ class Estimate:
         Mean accuracy before pruning and after it.
     identifiable : int
         Seeds whose own test set bears a slope.
+    collapsed : int
+        Seeds whose model lost more than half of its accuracy: such models name a class or two whatever they see, and their α
+        is of any size and sign.
     parameters : int
         Of the model before pruning.
     same : tuple of str
@@ -103,6 +106,7 @@ class Estimate:
     before: Interval
     accuracy: Interval
     identifiable: int
+    collapsed: int
     parameters: int
     same: tuple[str, ...] = ()
     repeated: bool = False
@@ -121,11 +125,6 @@ class Estimate:
     def best_control(self) -> Comparison | None:
         """The difference from the control arm of what `best` is about."""
         return self.control_corrected if self.corrected.identifiable else self.control
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether less than half of the accuracy is left: such models name a class or two, and α is of any size."""
-        return self.accuracy.mean < self.before.mean / 2
 
     @property
     def seeds(self) -> int:
@@ -226,6 +225,7 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
         before=inference.interval(measured.sample("accuracy_before"), level=level, reference=0.0),
         accuracy=inference.interval(measured.sample("accuracy_after"), level=level, reference=0.0),
         identifiable=int((measured.cells["verdict"] != "not identifiable").sum()),
+        collapsed=int((measured.cells["accuracy_after"] < measured.cells["accuracy_before"] / 2).sum()),
         parameters=int(measured.cells["parameters"].iloc[0]),
         same=() if alike[0] != at else tuple(other.algorithm for other in alike[1:]),
         repeated=alike[0] != at,

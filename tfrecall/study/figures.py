@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -193,7 +194,7 @@ def trade_off(analysis: Analysis) -> Picture:
         "Each line goes from the lowest ratio to the highest, whose number stands there; high up and near 1 is good. "
         "Markers within markers: algorithms with the same result. "
         "Where the noise of the test set can be deducted, α is the corrected one. The star is the control arm."
-        + (" Models that lost more than half of their accuracy are left out." if _collapsed(analysis) else ""),
+        + (" Ratios at which models lost more than half of their accuracy are left out." if _collapsed(analysis) else ""),
         tuple(drawings),
         size=(4.6, 3.8),
         width=380,
@@ -214,8 +215,9 @@ def class_changes(analysis: Analysis) -> Picture:
                     changes.setdefault(change.name, {})[change.combination.ratio] = change.change.mean
             ratios = sorted({ratio for by_ratio in changes.values() for ratio in by_ratio})
             if ratios[-1:] > [1.0]:
-                hardest = sorted(changes, key=lambda name: changes[name].get(ratios[-1], 0.0))
-                worst = "; ".join(f"{one_line(n)} {changes[n].get(ratios[-1], 0.0):+.3f}" for n in hardest[:3])
+                top = _highest(analysis, dataset, model, algorithm)
+                hardest = sorted(changes, key=lambda name: changes[name].get(top, 0.0))
+                worst = "; ".join(f"{one_line(n)} {changes[n].get(top, 0.0):+.3f}" for n in hardest[:3])
                 rows = max(rows, len(hardest[:_SHOWN]))
                 crowded = crowded or len(hardest) > _SHOWN
                 table = np.array([[changes[n].get(ratio, math.nan) for ratio in ratios] for n in hardest[:_SHOWN]])
@@ -223,7 +225,7 @@ def class_changes(analysis: Analysis) -> Picture:
                     Drawing(
                         _title(analysis, algorithm, dataset, model),
                         f"Mean change of recall by class and ratio under {algorithm}, {place}; hardest hit at "
-                        f"t = {ratios[-1]:g}: {worst}.",
+                        f"t = {top:g}: {worst}.",
                         partial(plots.heat, table=table, ratios=ratios, names=hardest[:_SHOWN]),
                         place,
                     )
@@ -232,7 +234,7 @@ def class_changes(analysis: Analysis) -> Picture:
         "classes",
         "Change of recall by class and ratio",
         "Mean change of recall over seeds, from the baseline to the pruned and fine-tuned model, in hundredths; t = 1 is "
-        "the control arm. The hardest hit at the highest ratio is on top"
+        "the control arm. The hardest hit at the highest ratio at which models still work is on top"
         + (f", and only {_SHOWN} classes are shown" if crowded else "")
         + ". Orange: lost; blue: gained.",
         tuple(drawings),
@@ -272,12 +274,15 @@ def write(picture: Picture, folder: str | os.PathLike) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     rows = list(picture.rows.values())
     columns = max(map(len, rows))
-    figure = canvas.new(columns * picture.size[0], len(rows) * (picture.size[1] + 0.3))
+    figure = canvas.new(columns * picture.size[0], len(rows) * (picture.size[1] + 0.3) + 0.5)
     for at, row in enumerate(rows):
         for place, drawing in enumerate(row):
             axes = figure.add_subplot(len(rows), columns, at * columns + place + 1)
             drawing.draw(axes)
             axes.set_title(canvas.label(drawing.title, _TITLE), fontsize="medium", loc="left")
+    # A file is shown without the page: what its signs mean stands in it.
+    caption = textwrap.fill(picture.caption, max(40, round(14 * columns * picture.size[0])))
+    figure.supxlabel(caption, fontsize="small", x=0.01, ha="left")
     png, vector = written = [folder / name for name in picture.files]
     canvas.save_png(figure, png, dpi=100)
     _shrink(png)
@@ -301,10 +306,18 @@ def _by_algorithm(analysis: Analysis, what: str, draw: Callable) -> tuple[Drawin
     return tuple(drawings)
 
 
+def _highest(analysis: Analysis, dataset: str, model: str, algorithm: str) -> float:
+    """Return the highest ratio at which no model of an algorithm collapsed, or the highest of all."""
+    found = [e for ratio in analysis.ratios if (e := analysis.estimate(dataset, model, algorithm, ratio))]
+    working = [estimate for estimate in found if not estimate.collapsed]
+    return (working or found)[-1].combination.ratio
+
+
 def _cut(analysis: Analysis) -> str:
     """Say at the end of a caption what `tfrecall.study.plots` cuts."""
     return (
-        "; where models lost more than half of their accuracy, α is of any size, and arrows stand for what is beyond."
+        "; where models collapsed, losing more than half of their accuracy, α is of any size, and arrows stand for what is "
+        "beyond the scale."
         if _collapsed(analysis)
         else "."
     )
@@ -326,7 +339,8 @@ def _shrink(png: Path) -> None:
 
     with Image.open(png) as picture:
         reduced = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    reduced.save(png, optimize=True)
+        resolution = picture.info["dpi"]
+    reduced.save(png, optimize=True, dpi=resolution)
 
 
 def _trade(estimate: Estimate) -> str:

@@ -24,10 +24,13 @@ def finding(analysis: Analysis) -> list[str]:
         Three sentences.
     """
     pruned = [estimate for at, estimate in analysis.estimates.items() if not (at.control or estimate.repeated)]
+    working = [estimate for estimate in pruned if not estimate.collapsed]
     names = _Names(analysis)
     if not pruned:
         return ["No pruned model is done yet.", f"{_alone(analysis, names)}.", _accuracy_of_controls(analysis, names)]
-    return [_slopes(pruned, names), _control(analysis, pruned, names), _cost(analysis, pruned, names)]
+    if not working:
+        return [_all_collapsed(pruned), f"{_alone(analysis, names)}.", _cost(analysis, pruned, names)]
+    return [_slopes(analysis, pruned, names), _control(analysis, working, names), _cost(analysis, pruned, names)]
 
 
 class _Names:
@@ -53,22 +56,37 @@ class _Names:
         return "/".join((at.algorithm, *self._same[at]))
 
 
-def _slopes(pruned: list[Estimate], names: _Names) -> str:
-    above, below = _by_side(pruned, lambda e: e.best.symbol)
+def _slopes(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
+    working = [estimate for estimate in pruned if not estimate.collapsed]
+    above, below = _by_side(working, lambda e: e.best.symbol)
     reversed_ = [estimate for estimate in below if estimate.best.high < 0]
     below = [estimate for estimate in below if estimate not in reversed_]
     sides = [(above, "intensified (α above 1)"), (below, "reduced (α below 1)"), (reversed_, "reversed (α below 0)")]
-    rest = len(pruned) - sum(len(some) for some, _ in sides)
+    rest = len(working) - sum(len(some) for some, _ in sides)
     start = "After pruning and fine-tuning, recall distortion is"
-    if rest == len(pruned):
-        where = f"in any of {_counted(pruned)}" if rest > 1 else f"({_where(pruned, pruned, names)})"
-        told = f"{start} not shown to be intensified (α above 1) or reduced (α below 1) {where}{_without_interval(pruned)}"
-    elif len(pruned) == 1:
-        told = f"{start} {next(side for some, side in sides if some)}: {_where(pruned, pruned, names)}"
+    if rest == len(working):
+        where = f"in any of {_counted(working)}" if rest > 1 else f"({_where(working, working, names)})"
+        told = f"{start} not shown to be intensified (α above 1) or reduced (α below 1) {where}"
+    elif len(working) == 1:
+        told = f"{start} {next(side for some, side in sides if some)}: {_where(working, working, names)}"
     else:
-        told = f"{start} {_told(sides, pruned, names)}"
-        told += f"; for the other {rest if rest > 1 else 'one'}, neither is shown" if rest else ""
-    return f"{told}{_uncorrected(pruned)}."
+        told = f"{start} {_told(sides, working, names)}"
+        told += f"; the other {f'{rest} are' if rest > 1 else 'one is'} not shown to differ from 1" if rest else ""
+    if any(estimate.best.low is not None for estimate in working):
+        told += f" ({100 * analysis.level:g}% intervals{', each by itself' if len(working) > 1 else ''})"
+    else:
+        told += ": one seed gives no interval" if all(e.seeds == 1 for e in working) else ": there is no interval"
+    collapsed = [estimate for estimate in pruned if estimate.collapsed]
+    if collapsed:
+        where = _where(collapsed, pruned, names)
+        told += f"; {len(collapsed)} where models lost more than half of their accuracy"
+        told += f"{f' ({where})' if len(where) <= _LONGEST_LIST else ''} {'are' if len(collapsed) > 1 else 'is'} left out"
+    return f"{told}{_uncorrected(working)}."
+
+
+def _all_collapsed(pruned: list[Estimate]) -> str:
+    where = f"In all {_counted(pruned)}" if len(pruned) > 1 else "After pruning and fine-tuning"
+    return f"{where}, models lost more than half of their accuracy, and their α says nothing about classes."
 
 
 def _control(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
@@ -95,10 +113,15 @@ def _control(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
 
 def _cost(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
     ratios = {estimate.combination.ratio for estimate in pruned}
-    there = [estimate for estimate in pruned if estimate.combination.ratio == max(ratios)]
+    working = [estimate for estimate in pruned if not estimate.collapsed] or pruned
+    highest = max(estimate.combination.ratio for estimate in working)
+    there = [estimate for estimate in working if estimate.combination.ratio == highest]
     by_accuracy = sorted(there, key=lambda e: e.accuracy.mean)
     low, best = by_accuracy[0], by_accuracy[-1]
-    told = f"At the highest ratio, t = {max(ratios):g}," if len(ratios) > 1 else f"At t = {max(ratios):g}"
+    if highest < max(ratios):
+        told = f"At t = {highest:g}, the highest ratio at which models still work,"
+    else:
+        told = f"At the highest ratio, t = {highest:g}," if len(ratios) > 1 else f"At t = {highest:g}"
     if len(there) > 1:
         told += f" mean accuracy is between {low.accuracy.mean:.3f} ({names.arm(low.combination)})"
         told += f" and {best.accuracy.mean:.3f} ({names.arm(best.combination)})"
@@ -164,12 +187,6 @@ def _counted(estimates: list[Estimate]) -> str:
     varying = [word for name, word in words.items() if len({getattr(e.combination, name) for e in estimates}) > 1]
     kind = f"{varying[0]}s" if len(varying) == 1 else f"combinations of {_joined(varying)}"
     return f"{len(estimates)} {kind}"
-
-
-def _without_interval(pruned: list[Estimate]) -> str:
-    if any(estimate.best.low is not None for estimate in pruned):
-        return ""
-    return ": one seed gives no interval" if all(e.seeds == 1 for e in pruned) else ": there is no interval"
 
 
 def _uncorrected(pruned: list[Estimate]) -> str:

@@ -23,7 +23,8 @@ else:
 
 #: plans that come with tfrecall
 PRESETS = ("quick", "lenet5", "algorithms", "sizes-mp", "sizes-up", "datasets")
-STRATEGIES = tuple(name for name in training.STRATEGIES if name != "auto")  # whose results depend on the machine
+_MOST = 100_000  # cells of a plan
+STRATEGIES = tuple(name for name in training.STRATEGIES if name != "auto")  # its results depend on the machine
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,9 @@ class Plan:
         object.__setattr__(self, "fingerprints", tuple(fingerprints))
         if not 0 < self.level < 1:
             raise InputError(f"level must lie between 0 and 1, such as 0.99; got {self.level:g}.")
+        cells = len(self.seeds) * len(self.datasets) * len(self.models) * (1 + len(self.algorithms) * len(self.ratios))
+        if cells > _MOST:
+            raise InputError(f"the plan has {cells:,} cells, more than {_MOST:,}: name fewer seeds or combinations.")
         self.cells  # noqa: B018  what is wrong in a cell is an error before anything runs
 
     @cached_property
@@ -152,7 +156,12 @@ def parse(text: str) -> Plan:
         raise InputError(f"not TOML: {error}.") from error
     if "fingerprints" in content:
         raise unknown("key", "fingerprints", _KEYS)
-    return from_dict(content)
+    plan = from_dict(content)  # what is wrong with what is there comes first
+    missing = [key for key in _NEEDED if key not in content]
+    if missing:
+        lacking = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
+        raise InputError(f"the plan lacks {lacking}: `tfrecall study init quick` prints one that has all keys.")
+    return plan
 
 
 def from_dict(content: Mapping) -> Plan:
@@ -196,8 +205,8 @@ def _checked(key: str, value):
         return tuple(value)
     if key == "seeds":
         if _is_whole(value):
-            if value < 1:
-                raise InputError(f"seeds must be at least 1; got {value}.")
+            if not 1 <= value <= _MOST:
+                raise InputError(f"seeds must be at least 1, and at most {_MOST:,}; got {value}.")
             return tuple(range(value))
         if not (isinstance(value, list) and all(map(_is_whole, value))):
             raise InputError(f"seeds must be how many there are, such as 10, or a list of them; got {value!r}.")
@@ -210,6 +219,8 @@ def _checked(key: str, value):
     return value
 
 
+# What a study is about is said, not guessed: a default would be days of work.
+_NEEDED = ("datasets", "models", "algorithms", "ratios", "seeds")
 _KEYS = [field.name for field in dataclasses.fields(Plan) if field.name not in ("overrides", "fingerprints")]
 _KINDS = {bool: "true or false", float: "a number", str: "text in quotation marks", int: "a whole number"}
 

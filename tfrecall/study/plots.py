@@ -51,6 +51,9 @@ def boxes(axes, shown: Sequence[Estimate]) -> None:
     for place, found in zip(places, values):
         for side in _beyond(found, limits):
             axes.plot([place], [limits[side]], marker="v^"[side], color=_INK, markersize=5, clip_on=False)
+        if _beyond(found, limits):
+            middle = {"rotation": 90, "ha": "center", "va": "center", "fontsize": "small"}
+            axes.annotate("collapsed", (place, 0.45), xycoords=("data", "axes fraction"), **middle)
     _label_ratios(axes, places, [estimate.combination.ratio for estimate in shown])
     axes.set_ylabel("slope α")
 
@@ -103,7 +106,7 @@ def intervals(axes, shown: Sequence[Estimate]) -> None:
         for side in _beyond(found, limits):
             axes.plot([limits[side]], [place], marker="<>"[side], color=colour, markersize=6, clip_on=False)
     axes.set_yticks(range(len(shown)), [CONTROL if e.combination.control else f"t = {e.combination.ratio:g}" for e in shown])
-    axes.invert_yaxis()
+    axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_xlabel("slope α")
     axes.grid(axis="x", alpha=0.3)
 
@@ -113,6 +116,7 @@ def paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> N
     from matplotlib.transforms import offset_copy
 
     axes.axvline(1, color=_INK, linestyle=":", linewidth=1)
+    ends: dict[tuple[float, float], str] = {}
     for index, (algorithm, path) in enumerate(paths.items()):
         style = {"color": canvas.COLOURS[index % len(canvas.COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         style["markersize"] = max(4.0, 7.5 - index)  # the last stands on the first where both are the same
@@ -120,17 +124,17 @@ def paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> N
         if known:
             points, last = [(estimate.slope, estimate.accuracy.mean) for estimate in known], known[-1]
             axes.plot(*zip(*points), linewidth=1.2, label=algorithm, **style)
-            axes.annotate(
-                f"{last.combination.ratio:g}", points[-1], xytext=(5, -3), textcoords="offset points", fontsize="small"
-            )
+            ends.setdefault(points[-1], f"{last.combination.ratio:g}")
     if control and control.slope is not None:
         axes.plot(
             [control.slope], [control.accuracy.mean], marker="*", color=_INK, markersize=10, linestyle="", label=CONTROL
         )
-    axes.set_xlabel("mean slope α")
+    axes.set_xlabel("mean slope α, corrected where it can be")
     axes.set_ylabel("mean accuracy after")
     axes.margins(x=0.1)
     axes.locator_params(axis="x", nbins=6)
+    for point, text in _apart(axes, ends).items():
+        axes.annotate(text, point, xytext=(5, -3), textcoords="offset points", fontsize="small")
     below = offset_copy(axes.transAxes, axes.figure, y=-38, units="points")  # under the axis's label, over no data
     axes.legend(frameon=False, fontsize="small", ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below)
 
@@ -153,6 +157,20 @@ def heat(axes, table: np.ndarray, ratios: Sequence[float], names: Sequence[str])
     axes.set_yticks(np.arange(len(names)) + 0.5, [canvas.label(name, _NAME) for name in names])
     axes.tick_params(length=0)
     axes.invert_yaxis()
+
+
+def _apart(axes, labels: dict[tuple[float, float], str]) -> dict[tuple[float, float], str]:
+    """Return the labels of points without those that would stand on one that says the same."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    kept: dict[tuple[float, float], str] = {}
+    for (x, y), text in labels.items():
+        near = (
+            other == text and abs(x - a) < 0.06 * (right - left) and abs(y - b) < 0.06 * (high - low)
+            for (a, b), other in kept.items()
+        )
+        if not any(near):
+            kept[x, y] = text
+    return kept
 
 
 def _cut(set_limits: Callable, shown: Sequence[Estimate], values: Sequence[Sequence[float]], margin: float) -> Limits:
@@ -187,6 +205,6 @@ def _ink_on(colour: tuple[float, ...]) -> str:
 def pooled_in_words(estimate: Estimate) -> str:
     """Say what the regression over all points is."""
     pooled = estimate.pooled
-    slope = "no α̂" if pooled.alpha is None else f"α̂ = {pooled.alpha:.3f}"
+    slope = "no α̂" if pooled.alpha is None else f"α̂ = {pooled.alpha:.3f}".replace("-", "−")
     fit = "" if pooled.r_squared is None else f", r² = {pooled.r_squared:.3f}"
     return f"{slope}{fit}, Ā = {estimate.accuracy.mean:.3f}"

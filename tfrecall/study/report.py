@@ -64,7 +64,7 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
     with whole(output, names) as place:
         write_csv(cells, place / "cells.csv")
         write_csv(classes, place / "classes.csv")
-        (place / "tables.md").write_text(to_markdown(analysis, origin), encoding="utf-8")
+        (place / "tables.md").write_text(to_markdown(analysis, progress, origin), encoding="utf-8")
         (place / "report.html").write_text(to_html(analysis, progress, origin, pictures), encoding="utf-8")
         for picture in pictures:
             figures.write(picture, place / "figures")
@@ -79,9 +79,9 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
 
 
-def to_markdown(analysis: Analysis, origin: list[tuple[str, str]]) -> str:
+def to_markdown(analysis: Analysis, progress: Status, origin: list[tuple[str, str]]) -> str:
     """Return the finding, all tables, and how the study was run, in names and values, as Markdown."""
-    lines = [f"# {TITLE}", "", *(f"{markdown_text(sentence)}\n" for sentence in finding(analysis))]
+    lines = [f"# {TITLE}", "", *(f"{markdown_text(sentence)}\n" for sentence in _lead(analysis, progress))]
     for heading, shown in _tables(analysis):
         lines += [f"## {heading}", "", *(line for table in shown for line in tables.markdown(table))]
     lines += ["## How the study was run", "", *(f"- {markdown_text(f'{name}: {value}')}" for name, value in origin)]
@@ -103,7 +103,9 @@ def to_html(analysis: Analysis, progress: Status, origin: list[tuple[str, str]],
         page.Section("How the study was run", [], [page.Facts(origin)]),
     ]
     sections = [section for section in sections if section.parts]
-    return page.render(f"{TITLE}: {_subject(analysis)}", finding(analysis), sections, _key_numbers(analysis, progress))
+    return page.render(
+        f"{TITLE}: {_subject(analysis)}", _lead(analysis, progress), sections, _key_numbers(analysis, progress)
+    )
 
 
 _ALPHA = (
@@ -126,6 +128,17 @@ def _tables(analysis: Analysis) -> list[tuple[str, list[page.Table]]]:
         ("Tests", tables.tests(analysis)),
         ("Accuracy", tables.accuracies(analysis)),
         ("Classes", tables.classes(analysis)),
+    ]
+
+
+def _lead(analysis: Analysis, progress: Status) -> list[str]:
+    first, *others = finding(analysis)
+    if progress.done == progress.total:
+        return [first, *others]
+    return [
+        first,
+        f"The study is under way: {progress.done:,} of {progress.total:,} models are done, and this may change.",
+        *others,
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -188,8 +189,10 @@ class Store:
         try:
             with self.claim(key) as mine:
                 return not mine
-        except OSError:
-            return False
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                return False
+            raise
 
     def _lock(self, key: str) -> Path:
         return self.root / "locks" / key.replace("/", "-")

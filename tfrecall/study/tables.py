@@ -19,6 +19,7 @@ _TOLD = 8  # names in a remark
 def slopes(analysis: Analysis) -> list[Table]:
     """Return α of each combination, as it is, corrected, and less the control arm's: a table for each data set and model."""
     header = ("algorithm", "t", "seeds", "α", "corrected α", "α − control", "corrected − control", "α̂", "r²", "Ā", "alone")
+    collapsed = any(estimate.collapsed for estimate in analysis.estimates.values())
     note = (
         f"In brackets the {100 * analysis.level:g}% interval: < below 1 (de-intensification), > above 1 "
         "(intensification), ? neither is shown. Intervals of α are over seeds, those of the corrected α over seeds and test "
@@ -26,11 +27,17 @@ def slopes(analysis: Analysis) -> list[Table]:
         "the test set is deducted, over all seeds together. α̂ and r²: one regression over all classes of all seeds. "
         "Ā: mean accuracy after. Alone: seeds whose slope is identifiable from their test set by itself."
     )
+    if collapsed:
+        header += ("collapsed",)
+        note += (
+            " Collapsed: models that lost more than half of their accuracy; they name a class or two whatever they see, and "
+            "where there are any, α is of any size and sign."
+        )
     tables = []
     for dataset, model in analysis.settings():
         estimates = [e for at, e in analysis.estimates.items() if (at.dataset, at.model) == (dataset, model)]
-        rows = [_slope_row(estimate) for estimate in estimates]
-        remarks = _remarks(estimates)
+        rows = [_slope_row(estimate, collapsed) for estimate in estimates]
+        remarks = _remarks(analysis, estimates)
         tables.append(Table(f"Slope α on {one_line(dataset)}, {model}", header, rows, " ".join([note, *remarks])))
     return tables
 
@@ -79,8 +86,11 @@ def classes(analysis: Analysis) -> list[Table]:
                 if known:
                     cells = [_change(change) for change in (at_control, *changes)]
                     before = Cell(f"{known[0].before:.3f}", known[0].before)
-                    rows.append((one_line(name), algorithm, before, *cells))
-        rows.sort(key=lambda row: min(cell.value for cell in row[4:] if cell.value is not None))
+                    working = [change for change, e in zip(changes, estimates) if change and not e.collapsed]
+                    lost = [change.change.mean for change in working or known]
+                    rows.append((lost, one_line(name), algorithm, before, *cells))
+        rows.sort(key=lambda row: min(row[0]))
+        rows = [row[1:] for row in rows]
         header = ("class", "algorithm", "recall before", "control", *(f"t = {ratio:g}" for ratio in analysis.ratios))
         note = (
             "Mean change of recall over seeds. < it is lower, > higher than under the control arm, at "
@@ -101,7 +111,7 @@ def _text(cell: Cell | str | float) -> str:
     return cell.text if isinstance(cell, Cell) else str(cell)
 
 
-def _slope_row(estimate: Estimate) -> tuple:
+def _slope_row(estimate: Estimate, collapsed: bool) -> tuple:
     at, pooled = estimate.combination, estimate.pooled
     return (
         at.algorithm,
@@ -114,11 +124,16 @@ def _slope_row(estimate: Estimate) -> tuple:
         _number(pooled.alpha),
         _number(pooled.r_squared),
         _number(estimate.accuracy.mean),
-        Cell(f"{estimate.identifiable} of {estimate.seeds}", estimate.identifiable / max(1, estimate.seeds)),
+        _share(estimate.identifiable, estimate.seeds),
+        *([_share(estimate.collapsed, estimate.seeds)] if collapsed else []),
     )
 
 
-def _remarks(estimates: list[Estimate]) -> list[str]:
+def _share(part: int, whole: int) -> Cell:
+    return Cell(f"{part} of {whole}", part / max(1, whole))
+
+
+def _remarks(analysis: Analysis, estimates: list[Estimate]) -> list[str]:
     """Say in words why numbers are missing, once for each reason."""
     reasons: dict[str, list[str]] = {}
     for estimate in estimates:
@@ -136,7 +151,10 @@ def _remarks(estimates: list[Estimate]) -> list[str]:
             reasons.setdefault(f"the same runs as {other}, whose scores do not differ here", []).append(
                 estimate.combination.arm
             )
-    return [f"{_listed(arms, len(estimates))}: {reason}." for reason, arms in reasons.items()]
+    told = [f"{_listed(arms, len(estimates))}: {reason}." for reason, arms in reasons.items()]
+    if any(estimate.seeds < len(analysis.seeds) for estimate in estimates):
+        told.append("Some seeds are not done yet, and count among those that lack a value.")
+    return told
 
 
 def _family(family: Family, level: float) -> Table:
@@ -165,9 +183,13 @@ def _test_remarks(family: Family) -> list[str]:
     for column in family.columns:
         for raw, corrected in zip(column.raw, column.corrected):
             ends = dict.fromkeys(_text(_label(end)) for end in (raw.first, raw.second))
-            for note in dict.fromkeys((raw.comparison.note, corrected.comparison.note)):
+            notes = {"α": raw.comparison.note, "corrected α": corrected.comparison.note}
+            if notes["α"] == notes["corrected α"]:
+                notes = {"": notes["α"]}
+            for name, note in notes.items():
                 if note:
-                    reasons.setdefault(note, []).append(f"{' − '.join(ends)} ({column.label})")
+                    reason = f"{name}: {note}" if name else note
+                    reasons.setdefault(reason, []).append(f"{' − '.join(ends)} ({column.label})")
     everywhere = sum(len(column.raw) for column in family.columns)
     return [f"{_listed(rows, everywhere)}: {reason}." for reason, rows in reasons.items()]
 
