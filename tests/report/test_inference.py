@@ -493,7 +493,7 @@ def redrawn(generator, *counts, resamples=300, common=0.6):
     """Samples on resampled images that move all seeds by the same, and each one by its own."""
     shift = generator.normal(0, common, resamples)
     return [
-        Sample(list(generator.normal(1, 0.5, count)), shift + generator.normal(0, 0.3, (count, resamples)))
+        Sample(list(generator.normal(1, 0.5, count)), (shift + generator.normal(0, 0.3, (count, resamples))))
         for count in counts
     ]
 
@@ -591,17 +591,46 @@ def test_a_resample_in_which_a_seed_is_not_finite_is_left_out():
         interval(Sample(sample.values, np.full((5, 20), np.nan)))
 
 
+def test_seeds_that_are_all_the_same_leave_the_variance_of_the_images():
+    moved = np.tile(np.random.default_rng(30).normal(0, 0.5, 400), (3, 1))
+    found = interval(Sample([1.2] * 3, moved), level=0.9)
+    shared = covariances(Sample([1.2] * 3, moved))[0, 0]
+    half = stats.norm.ppf(0.95) * math.sqrt(shared)
+    assert (found.low, found.high) == pytest.approx((1.2 - half, 1.2 + half))
+    tested = t_test(Sample([1.2] * 3, moved), Sample([1.0] * 3, np.zeros_like(moved)), paired=True, level=0.9)
+    assert (tested.difference, tested.low) == pytest.approx((0.2, 0.2 - half))
+    assert (tested.effect, tested.note) == (None, "no effect size: seeds do not differ")
+    assert not corrected(Sample([0.1] * 3, 20 * moved), Sample([0.1] * 3, 20 * moved)).identifiable
+
+
 def test_the_corrected_slope_carries_its_resamples_to_first_order():
     generator = np.random.default_rng(27)
     g, c = generator.normal(0.1, 0.01, 5), generator.normal(0.12, 0.01, 5)
-    images_g, images_c = g[:, None] + generator.normal(0, 1e-6, (2, 5, 50))
-    images_c = images_c - g[:, None] + c[:, None]
-    found = corrected(Sample(list(c), images_c), Sample(list(g), images_g))
-    assert found == corrected(list(c), list(g))
+    images_g, images_c = (sums[:, None] + generator.normal(0, 1e-6, (5, 50)) for sums in (g, c))
+    found = corrected(Sample(list(c), (images_c)), Sample(list(g), (images_g)))
+    alone = corrected(list(c), list(g))
+    assert (found.alpha, found.values, found.note) == (alone.alpha, alone.values, None)
     ratios = images_c.sum(axis=0) / images_g.sum(axis=0)
-    assert found.redrawn.mean(axis=0) == pytest.approx(ratios, abs=1e-9)
+    assert found.redrawn.mean(axis=0) == pytest.approx(ratios - found.alpha, abs=1e-9)
     assert isinstance(found.sample, Sample)
-    assert corrected(list(c), list(g)).sample == found.values
+    assert alone.sample == found.values
+
+
+def test_the_interval_of_the_corrected_slope_is_fiellers():
+    """Against the closed form: the roots of (C − αG)² = t² (V_cc − 2α V_cg + α² V_gg)."""
+    generator = np.random.default_rng(31)
+    for seeds in (3, 10):
+        g = generator.normal(0.1, 0.012, seeds)
+        c = 1.3 * g + generator.normal(0, 0.02, seeds)
+        found = corrected(list(c), list(g), level=0.9)
+        (v_cc, v_cg), (_, v_gg) = np.cov(c, g) / seeds
+        t = stats.t.ppf(0.95, seeds - 1)
+        roots = np.roots(
+            [g.mean() ** 2 - t**2 * v_gg, -2 * (c.mean() * g.mean() - t**2 * v_cg), c.mean() ** 2 - t**2 * v_cc]
+        )
+        assert (found.interval.low, found.interval.high) == pytest.approx(tuple(sorted(roots)))
+        assert found.interval.mean == found.alpha == pytest.approx(c.sum() / g.sum())
+        assert found.interval.symbol == ("<" if max(roots) < 1 else ">" if min(roots) > 1 else "?")
 
 
 def test_a_signal_that_the_images_may_have_made_bears_no_slope():
@@ -612,6 +641,7 @@ def test_a_signal_that_the_images_may_have_made_bears_no_slope():
     found = corrected(Sample(g, moved), Sample(g, moved))
     assert found.note == "not identifiable: the signal is not clearly above 0 over these seeds and images, at level 0.99"
     assert interval(found.sample).note.startswith("no values")
+    assert found.interval.mean is None
 
 
 @pytest.mark.parametrize(
@@ -620,6 +650,8 @@ def test_a_signal_that_the_images_may_have_made_bears_no_slope():
         (lambda: Sample([1.0, 2.0], np.zeros(2)), "'redrawn' must have the shape (2, resamples); got (2,)."),
         (lambda: Sample([1.0, 2.0], np.zeros((3, 9))), "'redrawn' must have the shape (2, resamples); got (3, 9)."),
         (lambda: Sample([1.0, 2.0], np.zeros((2, 1))), "'redrawn' must have the shape (2, resamples); got (2, 1)."),
+        (lambda: Sample([1.0, 2.0], [[1, 2], [1]]), "'redrawn' must be an array of numbers of shape (2, resamples)."),
+        (lambda: Sample(5.0, np.zeros((1, 9))), "'values' must be a sequence of numbers, one a seed; got float."),
         (
             lambda: t_test([1.0, 2.0], Sample([1.0, 2.0], np.zeros((2, 9))), paired=True),
             "'a' and 'b' must both have the same resamples, or none.",
@@ -709,13 +741,16 @@ def estimated(slopes, terms, level):
 
 def test_models_that_are_tested_on_the_same_images_need_the_images_in_their_interval():
     generator = np.random.default_rng(14)
-    covered = {"seeds": [], "images": []}
+    missed = {"seeds": [], "images": []}
     for _ in range(120):
         alone, with_images = estimated(*on_the_same_images(generator, true=1.2, spread=0.15), level=0.95)
-        for name, found in zip(covered, (alone, with_images)):
-            covered[name].append(found.identifiable and interval(found.sample, level=0.95, reference=1.2).symbol == "?")
-    assert np.mean(covered["seeds"]) < 0.85
-    assert 0.88 <= np.mean(covered["images"]) <= 0.99
+        for name, found in zip(missed, (alone, with_images)):
+            if found.identifiable:
+                missed[name].append((found.interval.high < 1.2, found.interval.low > 1.2))
+    assert len(missed["images"]) > 0.9 * 120
+    assert np.sum(missed["seeds"]) > 0.15 * 120
+    assert 0.01 * 120 <= np.sum(missed["images"]) <= 0.12 * 120
+    assert min(np.sum(missed["images"], axis=0)) > 0  # on both sides
 
 
 def test_classes_that_do_not_differ_are_rarely_taken_for_a_signal_on_the_same_images():
@@ -882,7 +917,8 @@ UNCLEAR = "not identifiable: the signal is not clearly above 0 over these seeds,
     ],
 )
 def test_a_corrected_slope_that_is_not_identifiable_says_why(covariation, signal, note):
-    assert corrected(covariation, signal) == Corrected(None, (None,) * len(signal), note)
+    found = corrected(covariation, signal)
+    assert found == Corrected(None, (None,) * len(signal), interval((None,) * len(signal)), note)
 
 
 def test_signals_that_are_all_the_same_and_above_0_bear_a_slope():

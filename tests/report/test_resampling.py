@@ -22,7 +22,8 @@ def drawn(labels, resample, resamples, seed):
     rows = []
     for number in np.unique(labels):
         there = np.flatnonzero(labels == number)
-        draws = np.random.default_rng([seed, number]).integers(len(there), size=(resamples, len(there)))
+        rng = np.random.default_rng([seed, number])
+        draws = [rng.integers(len(there), size=len(there)) for _ in range(resamples)]
         rows.append(there[draws[resample]])
     return np.concatenate(rows)
 
@@ -51,8 +52,8 @@ def test_the_resamples_are_the_same_for_all_models():
     together = resampled(labels, before, after, resamples=50, seed=3)
     for model in range(3):
         alone = resampled(labels, before[model : model + 1], after[model : model + 1], resamples=50, seed=3)
-        assert alone.numerators[0] == pytest.approx(together.numerators[model], abs=1e-6)
-        assert alone.denominators[0] == pytest.approx(together.denominators[model], abs=1e-6)
+        assert alone.numerators == pytest.approx(together.of(model).numerators, abs=1e-6)
+        assert alone.denominators == pytest.approx(together.of(model).denominators, abs=1e-6)
     other = resampled(labels, before, after, resamples=50, seed=4)
     assert not np.allclose(other.numerators, together.numerators)
 

@@ -96,6 +96,18 @@ def assert_interval(found, values, reference=1.0):
     assert found.level == LEVEL
 
 
+def assert_fieller(found, covariations, signals):
+    """The roots of (C − αG)² = t² (V_cc − 2α V_cg + α² V_gg)."""
+    c, g = np.array(list(covariations)), np.array(list(signals))
+    (v_cc, v_cg), (_, v_gg) = np.cov(c, g) / len(c)
+    square = stats.t.ppf((1 + LEVEL) / 2, len(c) - 1) ** 2
+    terms = (a - square * v for a, v in ((g.mean() ** 2, v_gg), (c.mean() * g.mean(), v_cg), (c.mean() ** 2, v_cc)))
+    first, second, third = terms
+    assert (found.low, found.high) == pytest.approx(tuple(sorted(np.roots([first, -2 * second, third]))))
+    assert (found.n, found.level, found.mean) == (len(c), LEVEL, pytest.approx(c.sum() / g.sum()))
+    assert found.symbol == ("<" if found.high < 1 else ">" if found.low > 1 else "?")
+
+
 def assert_test(found, test, difference, effect):
     assert found.difference == pytest.approx(difference)
     assert found.p == pytest.approx(test.pvalue)
@@ -176,13 +188,14 @@ class TestEstimates:
 
     def test_the_corrected_one_is_a_ratio_of_sums(self, done):
         expected = linearized(done)
+        covariations, signals = by_seed(done.cells, "covariation"), by_seed(done.cells, "signal")
         assert len(expected) == len(done.analysis.estimates) - 1
         for at, (alpha, values) in expected.items():
             found = done.analysis.estimates[at]
             assert found.corrected.identifiable
             assert found.corrected.alpha == pytest.approx(alpha)
             assert found.corrected.values == pytest.approx(tuple(values.get(seed) for seed in (0, 1, 3, 7)))
-            assert_interval(found.corrected_interval, values.values())
+            assert_fieller(found.corrected_interval, covariations[at].values(), signals[at].values())
 
     def test_the_difference_from_the_control_arm_is_paired_by_seed(self, done):
         alphas, corrected = by_seed(done.cells, "alpha"), linearized(done)

@@ -7,7 +7,7 @@ a seed that has none; in paired comparisons the same place means the same seed.
 Numbers alone tell of other seeds on the same test images. A `Sample` also says what resampled images would have made of its
 numbers, and then all of it is about other seeds and other images like these.
 
-No result holds NaN: what does not exist is None, and ``note`` says why.
+No number of a result is NaN: what does not exist is None, and ``note`` says why.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tfrecall.report.slope import LEAST_SIGNAL
 ALTERNATIVES = ("two-sided", "less", "greater")
 
 _ROUNDING = 1e-12  # a spread below this share of the values' size is that of rounding
+_FARTHEST = 1e6  # from a slope to the end of its interval
 _LARGEST = 1e100  # sums of squares of what is smaller stay finite
 
 
@@ -38,7 +39,7 @@ class Sample:
     values : sequence of float or None, shape (seeds,)
         None for a seed that has none.
     redrawn : ndarray of float, shape (seeds, resamples)
-        The same on resampled images, the same resample for all seeds, and for all samples that are compared: only how they
+        The same on resampled images: the same resample for all seeds, and for all samples that are compared. Only how they
         vary counts. A resample in which a seed is not finite is left out.
 
     Raises
@@ -51,9 +52,13 @@ class Sample:
     redrawn: np.ndarray
 
     def __post_init__(self):
-        shape = np.shape(self.redrawn)
-        if len(shape) != 2 or shape[0] != len(self.values) or shape[1] < 2:
-            raise InputError(f"'redrawn' must have the shape ({len(self.values)}, resamples); got {shape}.")
+        seeds = len(_numbers("values", self.values))
+        try:
+            shape = np.shape(np.asarray(self.redrawn, float))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"'redrawn' must be an array of numbers of shape ({seeds}, resamples).") from error
+        if len(shape) != 2 or shape[0] != seeds or shape[1] < 2:
+            raise InputError(f"'redrawn' must have the shape ({seeds}, resamples); got {shape}.")
 
 
 Values = Sequence[float | None] | Sample
@@ -193,12 +198,15 @@ class Corrected:
         sums, and for all seeds where the slope is not identifiable.
     note : str or None
         Why the slope is not identifiable, and how many seeds were left out.
+    interval : Interval
+        Of `alpha`, against 1: Fieller's, which is not symmetric where the signal is weak. Without ends where there is none.
     redrawn : ndarray of float, shape (seeds, resamples), or None
-        `values` on resampled images, where these were given.
+        `values` on resampled images, as in `Sample`, where these were given.
     """
 
     alpha: float | None
     values: tuple[float | None, ...]
+    interval: Interval
     note: str | None
     redrawn: np.ndarray | None = field(default=None, compare=False, repr=False)
 
@@ -217,8 +225,8 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
     """Return the mean over seeds with its t-interval, and on which side of a reference the interval lies.
 
     mean ± t(n − 1) · s / √n, with the quantile t(n − 1) that leaves (1 − level) / 2 on either side. For a `Sample`,
-    mean ± t(ν) · √(s²/n + v): v is the variance that the images give all seeds alike, the mean covariance of two seeds over
-    resamples, and ν = (s²/n + v)² / ((s²/n)² / (n − 1)) are Satterthwaite's degrees of freedom.
+    mean ± t(ν) · √(s²/n + v): v is the variance that the images give all seeds alike, from the mean covariance of two seeds
+    over resamples, and ν = (s²/n + v)² / ((s²/n)² / (n − 1)) are Satterthwaite's degrees of freedom.
 
     Parameters
     ----------
@@ -263,10 +271,9 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
     mean = float(present.mean()) if present.size else None
     if present.size < 2:
         reason = f"{'one seed' if present.size else 'no values'}: an interval needs at least two"
-    elif _same(present.std(ddof=1), present):
+    elif not (found := _Difference(mean, [_mean_variance(present)], _shared_variance(redrawn))).varies:
         reason = "all values are the same: without spread between seeds there is no interval"
     else:
-        found = _Difference(mean, [_mean_variance(present)], _shared_variance(redrawn))
         low, high = found.interval(level)
         return Interval(present.size, mean, low, high, level, _symbol(low, high, reference), left_out)
     return Interval(present.size, mean, None, None, level, "?", _joined(reason, left_out))
@@ -573,7 +580,8 @@ def corrected(covariation: Values, signal: Values, *, level: float = 0.99) -> Co
 
     - α_corrected = Σ cₛ / Σ gₛ;
     - vₛ = α_corrected + (cₛ − α_corrected · gₛ) / mean(g), its linearization, whose mean is α_corrected and whose spread is
-      that of the ratio estimator to first order.
+      that of the ratio estimator to first order: for tests of differences;
+    - its own interval holds the slopes α₀ for which the t-interval of mean(c − α₀ g) holds 0 (Fieller).
 
     Parameters
     ----------
@@ -598,7 +606,9 @@ def corrected(covariation: Values, signal: Values, *, level: float = 0.99) -> Co
     -----
     The deduction is right on average over test sets. Models that are measured on the same images share part of those images'
     noise, which their spread does not show: more seeds do not narrow it, only more images do. Give a `Sample` to have it
-    counted.
+    counted. Its variance comes out too large where the signal is weak, up to three times where there is none, since
+    resamples add noise to what has noise already: the interval then holds the slope more often than it says, and fewer
+    slopes count as identifiable than could.
 
     References
     ----------
@@ -610,7 +620,7 @@ def corrected(covariation: Values, signal: Values, *, level: float = 0.99) -> Co
     >>> found = corrected([0.13, 0.12, 0.14, 0.11], [0.10, 0.09, 0.11, 0.10])
     >>> round(found.alpha, 3), [round(value, 3) for value in found.values]
     (1.25, [1.3, 1.325, 1.275, 1.1])
-    >>> interval(found.values).symbol
+    >>> found.interval.symbol
     '?'
     """
     _require_level(level)
@@ -621,29 +631,65 @@ def corrected(covariation: Values, signal: Values, *, level: float = 0.99) -> Co
         raise InputError("'covariation' and 'signal' must both have the same resamples, or none.")
     complete = ~(np.isnan(c) | np.isnan(g))
     left_out = _left_out(c.size - int(complete.sum()), c.size, "seeds")
-    reason = _unidentifiable(g[complete], None if redrawn_g is None else redrawn_g[complete], level)
+    if redrawn_c is not None:
+        redrawn_c, redrawn_g = (np.where(complete[:, None], drawn, np.nan) for drawn in (redrawn_c, redrawn_g))
+    reason = _unidentifiable(_with(g, redrawn_g, complete), level)
     if reason:
         nothing = None if redrawn_g is None else np.full_like(redrawn_g, np.nan)
-        return Corrected(None, (None,) * c.size, _joined(f"not identifiable: {reason}", left_out), nothing)
+        values = (None,) * c.size
+        return Corrected(
+            None, values, interval(values, level=level), _joined(f"not identifiable: {reason}", left_out), nothing
+        )
     alpha = c[complete].sum() / g[complete].sum()
     scale = g[complete].mean()
     linearized = alpha + (c - alpha * g) / scale
     values = tuple(float(value) if there else None for value, there in zip(linearized, complete))
-    redrawn = None if redrawn_c is None else alpha + (redrawn_c - alpha * redrawn_g) / scale
-    return Corrected(float(alpha), values, left_out, redrawn)
+    redrawn = None if redrawn_c is None else (redrawn_c - alpha * redrawn_g) / scale
+    found = _fieller(float(alpha), (c, redrawn_c), (g, redrawn_g), complete, values, level)
+    return Corrected(float(alpha), values, found, left_out, redrawn)
 
 
-def _unidentifiable(signal: np.ndarray, redrawn: np.ndarray | None, level: float) -> str | None:
+def _fieller(alpha: float, covariation, signal, complete: np.ndarray, values: Values, level: float) -> Interval:
+    """Return the slopes α₀ for which mean(c − α₀ g) may be 0: its t-interval holds 0."""
+    from scipy.optimize import brentq
+
+    (c, redrawn_c), (g, redrawn_g) = covariation, signal
+
+    def surely(slope: float) -> float:
+        """Return by how much the interval at a slope leaves 0 out: below 0 where it holds it."""
+        drawn = None if redrawn_c is None else redrawn_c - slope * redrawn_g
+        found = interval(_with(c - slope * g, drawn, complete), level=level, reference=0.0)
+        return abs(found.mean) if found.low is None else max(found.low, -found.high)
+
+    plain = interval(values, level=level)
+    if surely(alpha) >= 0:  # the same slope for all seeds, whatever the images
+        return plain
+    ends = []
+    for direction in (-1, 1):
+        step = 1.0
+        while surely(alpha + direction * step) < 0 and step < _FARTHEST:
+            step *= 2
+        ends.append(brentq(surely, alpha, alpha + direction * step, xtol=1e-12) if step < _FARTHEST else None)
+    low, high = sorted(ends) if None not in ends else (None, None)
+    return Interval(plain.n, alpha, low, high, level, _symbol(low, high, 1.0), plain.note)
+
+
+def _with(values: np.ndarray, redrawn: np.ndarray | None, there: np.ndarray) -> Values:
+    """Return those seeds of a sample that are there."""
+    return list(values[there]) if redrawn is None else Sample(list(values[there]), redrawn[there])
+
+
+def _unidentifiable(signal: Values, level: float) -> str | None:
     """Return why these seeds' signals bear no slope, or None if they do."""
-    if not signal.size:
+    found = interval(signal, level=level, reference=0.0)
+    if not found.n:
         return "no seed has both sums"
-    if signal.size == 1:
+    if found.n == 1:
         return "one seed does not show how far the signal varies; its own report says what it bears"
-    found = interval(signal if redrawn is None else Sample(signal, redrawn), level=level, reference=0.0)
     least = found.mean if found.low is None else found.low  # signals that are all the same vary not at all
     if least > LEAST_SIGNAL:
         return None
-    over = "these seeds" if redrawn is None else "these seeds and images"
+    over = "these seeds and images" if isinstance(signal, Sample) else "these seeds"
     return f"the signal is not clearly above 0 over {over}, at level {level:g}"
 
 
@@ -656,12 +702,14 @@ def _paired(a, b, redrawn, others, alternative: str, level: float) -> Comparison
     differences = a - b
     if a.size < 2:
         reason = f"{'one pair' if a.size else 'no complete pairs'}: a paired test needs at least two"
-    elif _same(differences.std(ddof=1), a, b):
-        reason = "all differences are the same: without spread between seeds there is no test"
     else:
+        same = _same(differences.std(ddof=1), a, b)
+        parts = [(0.0, a.size - 1)] if same else [_mean_variance(differences)]
         shared = _shared_variance(None if redrawn is None else redrawn[complete] - others[complete])
-        found = _Difference(differences.mean(), [_mean_variance(differences)], shared)
-        return _tested("paired", found, alternative, a, b, level, differences.std(ddof=1), left_out)
+        found = _Difference(differences.mean(), parts, shared)
+        if found.varies:
+            return _tested("paired", found, alternative, a, b, level, 0.0 if same else differences.std(ddof=1), left_out)
+        reason = "all differences are the same: without spread between seeds there is no test"
     return _untested("paired", alternative, a, b, level, _joined(reason, left_out))
 
 
@@ -678,10 +726,15 @@ def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool,
     df = a.size + b.size - 2
     pooled = ((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / df
     if _same(np.sqrt(pooled), a, b):
+        pooled, parts = 0.0, [(0.0, df)]
+    elif equal_variances:
+        parts = [(pooled * (1 / a.size + 1 / b.size), df)]
+    else:
+        parts = [(sample.var(ddof=1) / sample.size, sample.size - 1) for sample in (a, b)]
+    found = _Difference(a.mean() - b.mean(), parts, _shared_variance(redrawn, others))
+    if not found.varies:
         reason = "all values of each sample are the same: without spread between seeds there is no test"
         return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
-    parts = [(pooled * (1 / a.size + 1 / b.size), df)] if equal_variances else [_mean_variance(a), _mean_variance(b)]
-    found = _Difference(a.mean() - b.mean(), parts, _shared_variance(redrawn, others))
     return _tested(kind, found, alternative, a, b, level, np.sqrt(pooled), left_out)
 
 
@@ -707,9 +760,14 @@ class _Difference:
         return sum(variance for variance, _ in self.parts) + self.shared
 
     @property
+    def varies(self) -> bool:
+        return self.variance > 0
+
+    @property
     def df(self) -> float:
-        """Satterthwaite's degrees of freedom."""
-        return 1 / sum((variance / self.variance) ** 2 / df for variance, df in self.parts)
+        """Satterthwaite's degrees of freedom, infinite if nothing is estimated from seeds."""
+        share = sum((variance / self.variance) ** 2 / df for variance, df in self.parts)
+        return 1 / share if share > 0 else np.inf
 
     def interval(self, level: float) -> tuple[float, float]:
         from scipy import stats
@@ -726,8 +784,9 @@ class _Difference:
 
 
 def _mean_variance(values: np.ndarray) -> tuple[float, int]:
-    """Return the variance of the mean, s²/n, and its degrees of freedom."""
-    return values.var(ddof=1) / values.size, values.size - 1
+    """Return the variance of the mean, s²/n, 0 but for rounding counting as 0, and its degrees of freedom."""
+    variance = 0.0 if _same(values.std(ddof=1), values) else values.var(ddof=1) / values.size
+    return variance, values.size - 1
 
 
 def _shared_variance(*redrawn: np.ndarray | None) -> float:
@@ -750,8 +809,10 @@ def _shared_variance(*redrawn: np.ndarray | None) -> float:
 
 def _tested(kind, found: _Difference, alternative, a, b, level, spread, note) -> Comparison:
     t, p = found.test(alternative)
-    numbers = (found.value, *found.interval(level), level, t, found.df, p, found.value / spread)
-    return Comparison(kind, alternative, (a.size, b.size), *map(float, numbers), note)
+    numbers = (found.value, *found.interval(level), level, t, found.df, p)
+    effect = float(found.value / spread) if spread else None
+    note = note if spread else _joined("no effect size: seeds do not differ", note)
+    return Comparison(kind, alternative, (a.size, b.size), *map(float, numbers), effect, note)
 
 
 def _untested(kind, alternative, a, b, level, note) -> Comparison:
@@ -798,14 +859,19 @@ def _require_level(level: float) -> None:
 
 def _sample(name: str, given: Values) -> tuple[np.ndarray, np.ndarray | None]:
     """Return a sample's values as an array, NaN where it has none, and what they are on resampled images."""
-    values, redrawn = (given.values, np.asarray(given.redrawn, float)) if isinstance(given, Sample) else (given, None)
+    if isinstance(given, Sample):
+        return _numbers(name, given.values), np.asarray(given.redrawn, float)
+    return _numbers(name, given), None
+
+
+def _numbers(name: str, values) -> np.ndarray:
     if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
         raise InputError(f"'{name}' must be a sequence of numbers, one a seed; got {type(values).__name__}.")
     values = list(values)
     for value in values:
         if value is not None and not (isinstance(value, Real) and abs(value) < _LARGEST):
             raise InputError(f"'{name}' must hold finite numbers, and None for a seed without one; got {value!r}.")
-    return np.array([np.nan if value is None else value for value in values], dtype=float), redrawn
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
 def _balances(name: str, values) -> np.ndarray:

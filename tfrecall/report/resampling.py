@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RESAMPLES = 1000  # the standard deviation of so many is known to 2 %
+RESAMPLES = 1000  # as far as chance in resampling goes, the standard deviation of so many is known to 2 %
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,10 @@ class Terms:
     numerators: np.ndarray
     denominators: np.ndarray
 
+    def of(self, model: int) -> Terms:
+        """Return the terms of one model."""
+        return Terms(self.numerators[[model]], self.denominators[[model]])
+
 
 def resampled(
     labels: np.ndarray, before: np.ndarray, after: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0
@@ -38,7 +42,7 @@ def resampled(
     Parameters
     ----------
     labels : ndarray of int, shape (images,)
-        True classes.
+        True classes; at least one image.
     before, after : ndarray of bool, shape (models, images)
         Whether each model's prediction is right.
     resamples : int
@@ -54,23 +58,30 @@ def resampled(
     ----------
     Davison and Hinkley, *Bootstrap Methods and their Application*, 1997, section 3.2.
     """
-    shape = len(before), resamples
-    right_before, right_after, first, second, square, product = np.zeros((6, *shape))
     classes = np.unique(labels)
+    shape = len(before), resamples
+    accuracy_before, accuracy_after, first, second, square, product = np.zeros((6, *shape))
     for number in classes:
         rows = np.flatnonzero(labels == number)
-        drawn = np.random.default_rng([seed, number]).integers(len(rows), size=(resamples, len(rows)))
-        weights = np.stack([np.bincount(draw, minlength=len(rows)) for draw in drawn], axis=1).astype(np.float32)
+        weights = _weights(len(rows), resamples, np.random.default_rng([seed, number]))
         x, y = ((right[:, rows].astype(np.float32) @ weights).astype(float) / len(rows) for right in (before, after))
-        right_before += len(rows) * x
-        right_after += len(rows) * y
+        accuracy_before += x * (len(rows) / len(labels))
+        accuracy_after += y * (len(rows) / len(labels))
         first += x
         second += y
         square += x**2
         product += x * y
     with np.errstate(divide="ignore", invalid="ignore"):
-        a, b = right_before / len(labels), right_after / len(labels)
         # Σ (x / a − 1) (y / b − 1), of which only the sums over classes are at hand
+        a, b = accuracy_before, accuracy_after
         numerators = product / (a * b) - first / a - second / b + len(classes)
         denominators = square / a**2 - 2 * first / a + len(classes)
     return Terms(numerators, denominators)
+
+
+def _weights(images: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each image is drawn [image, resample]."""
+    weights = np.empty((images, resamples), np.float32)
+    for resample in range(resamples):
+        weights[:, resample] = np.bincount(rng.integers(images, size=images), minlength=images)
+    return weights

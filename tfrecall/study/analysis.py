@@ -33,6 +33,8 @@ class Analysis:
     families : tuple of Family
         Those for which there is something to compare.
     classes : tuple of ClassChange
+    images : bool
+        Whether what is said of the corrected α is about other test images too.
     """
 
     level: float
@@ -44,6 +46,12 @@ class Analysis:
     estimates: dict[Combination, Estimate]
     families: tuple[Family, ...]
     classes: tuple[ClassChange, ...]
+    images: bool = True
+
+    @property
+    def over(self) -> str:
+        """What the intervals of the corrected α are over."""
+        return "seeds and test images" if self.images else "seeds"
 
     def settings(self) -> list[tuple[str, str]]:
         """Return the pairs of data set and model that there are results for."""
@@ -89,6 +97,7 @@ def analyse(
     estimates = {at: estimate(at, found) for at in found}
     datasets, models, algorithms = (tuple(cells[name].unique()) for name in ("dataset", "model", "algorithm"))
     return Analysis(
+        images=images is not None,
         level=level,
         seeds=seeds,
         datasets=datasets,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfrecall.errors import InputError
 from tfrecall.report import inference
 from tfrecall.report.inference import Comparison, Corrected, Interval, Pooled
 from tfrecall.report.resampling import Terms
@@ -84,8 +85,8 @@ class Estimate:
     identifiable : int
         Seeds whose own test set bears a slope.
     collapsed : int
-        Seeds whose model lost more than half of its accuracy: such models name a class or two whatever they see, and their α
-        is of any size and sign.
+        Seeds whose model lost more than half of its accuracy. Many such models name a class or two whatever they see, and
+        then α is of any size and sign.
     parameters : int
         Of the model before pruning.
     same : tuple of str
@@ -112,19 +113,9 @@ class Estimate:
     repeated: bool = False
 
     @property
-    def best(self) -> Interval:
-        """The interval of the corrected α where the slope is identifiable, else of α as it is."""
-        return self.corrected_interval if self.corrected.identifiable else self.alpha
-
-    @property
     def slope(self) -> float | None:
-        """What `best` is an interval of."""
+        """The corrected α where the slope is identifiable, else α as it is."""
         return self.corrected.alpha if self.corrected.identifiable else self.alpha.mean
-
-    @property
-    def best_control(self) -> Comparison | None:
-        """The difference from the control arm of what `best` is about."""
-        return self.control_corrected if self.corrected.identifiable else self.control
 
     @property
     def seeds(self) -> int:
@@ -181,17 +172,26 @@ class Measured:
         """α over all seeds with the noise of the test set deducted."""
         sums: list[inference.Values] = [self.sample("covariation"), self.sample("signal")]
         if self.images is not None:
-            terms = [self.images.get(key) for key in self.cells["key"].reindex(self.seeds)]
-            size = next(found.numerators.size for found in terms if found)
-            missing = Terms(*np.full((2, 1, size), np.nan))
-            redrawn = ([getattr(found or missing, name)[0] for found in terms] for name in ("numerators", "denominators"))
-            sums = [inference.Sample(values, np.array(drawn)) for values, drawn in zip(sums, redrawn)]
+            sums = [
+                inference.Sample(values, np.concatenate([getattr(terms, name) for terms in self._terms()]))
+                for values, name in zip(sums, ("numerators", "denominators"))
+            ]
         return inference.corrected(*sums, level=self.level)
 
     @cached_property
     def changes(self) -> pd.DataFrame:
         """The change of recall, [seed, class]."""
         return self.by_class("recall_after") - self.by_class("recall_before")
+
+    def _terms(self) -> list[Terms]:
+        """Return the terms on resampled images by seed, NaN for a seed that is missing."""
+        keys = list(self.cells["key"].reindex(self.seeds))
+        lacking = [key for key in keys if isinstance(key, str) and key not in self.images]
+        if lacking:
+            raise InputError(f"images lack the cell {lacking[0]}: make them from the same cells, after the tables.")
+        shape = next(self.images[key].numerators.shape for key in keys if isinstance(key, str))
+        missing = Terms(np.full(shape, np.nan), np.full(shape, np.nan))
+        return [self.images[key] if isinstance(key, str) else missing for key in keys]
 
     def sample(self, column: str) -> Values:
         """Return a column by seed, None where there is no number."""
@@ -218,7 +218,7 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
         alphas=alphas,
         alpha=inference.interval(alphas, level=level),
         corrected=corrected,
-        corrected_interval=inference.interval(corrected.sample, level=level),
+        corrected_interval=corrected.interval,
         control=against,
         control_corrected=against_corrected,
         pooled=inference.pooled(*(measured.by_class(f"normalized_{side}").to_numpy(float) for side in ("before", "after"))),

@@ -161,7 +161,7 @@ def intervals(analysis: Analysis) -> Picture:
         "intervals",
         "Intervals of α",
         f"{100 * analysis.level:g}% intervals: α over seeds (circles), and α corrected for the noise of the test set over "
-        "seeds and test images (diamonds). The vertical line is α = 1" + _cut(analysis),
+        f"{analysis.over} (diamonds). The vertical line is α = 1" + _cut(analysis),
         _by_algorithm(analysis, "Intervals of α and corrected α", plots.intervals),
         size=(4.2, 0.9 + 0.35 * (1 + len(analysis.ratios))),
     )

@@ -15,8 +15,8 @@ _LONGEST_LIST = 160  # letters of a list of combinations: the tables have them a
 def finding(analysis: Analysis) -> list[str]:
     """Say what became of α under pruning, what of it fine-tuning alone does, and what it cost.
 
-    Where the noise of the test set can be deducted, the sentences rest on the corrected α, else on α as it is, and say so.
-    "Shown" is what an interval of the study shows: nothing is said of the others, not that there is no difference either.
+    The sentences rest on the corrected α: where the seeds and test images bear no slope, none is shown. "Shown" is what an
+    interval of the study shows: nothing is said of the others, not that there is no difference either.
 
     Returns
     -------
@@ -58,8 +58,8 @@ class _Names:
 
 def _slopes(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
     working = [estimate for estimate in pruned if not estimate.collapsed]
-    above, below = _by_side(working, lambda e: e.best.symbol)
-    reversed_ = [estimate for estimate in below if estimate.best.high < 0]
+    above, below = _by_side(working, lambda e: e.corrected_interval.symbol)
+    reversed_ = [estimate for estimate in below if estimate.corrected_interval.high < 0]
     below = [estimate for estimate in below if estimate not in reversed_]
     sides = [(above, "intensified (α above 1)"), (below, "reduced (α below 1)"), (reversed_, "reversed (α below 0)")]
     rest = len(working) - sum(len(some) for some, _ in sides)
@@ -72,16 +72,15 @@ def _slopes(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
     else:
         told = f"{start} {_told(sides, working, names)}"
         told += f"; the other {f'{rest} are' if rest > 1 else 'one is'} not shown to differ from 1" if rest else ""
-    if any(estimate.best.low is not None for estimate in working):
+    if any(estimate.corrected_interval.low is not None for estimate in working):
         told += f" ({100 * analysis.level:g}% intervals{', each by itself' if len(working) > 1 else ''})"
-    else:
-        told += ": one seed gives no interval" if all(e.seeds == 1 for e in working) else ": there is no interval"
+    told += _unidentified(working)
     collapsed = [estimate for estimate in pruned if estimate.collapsed]
     if collapsed:
         where = _where(collapsed, pruned, names)
         told += f"; {len(collapsed)} where models lost more than half of their accuracy"
         told += f"{f' ({where})' if len(where) <= _LONGEST_LIST else ''} {'are' if len(collapsed) > 1 else 'is'} left out"
-    return f"{told}{_uncorrected(working)}."
+    return f"{told}."
 
 
 def _all_collapsed(pruned: list[Estimate]) -> str:
@@ -90,15 +89,15 @@ def _all_collapsed(pruned: list[Estimate]) -> str:
 
 
 def _control(analysis: Analysis, pruned: list[Estimate], names: _Names) -> str:
-    compared = [estimate for estimate in pruned if estimate.best_control is not None]
+    compared = [estimate for estimate in pruned if estimate.control_corrected is not None]
     if not compared:
         return "The control arm is not done yet, so that pruning cannot be told from fine-tuning."
-    above, below = _by_side(compared, lambda e: e.best_control.symbol)
+    above, below = _by_side(compared, lambda e: e.control_corrected.symbol)
     if len(compared) == 1:
         told = "a difference from that is not shown for the pruned models"
         if above or below:
             told = f"the pruned models lie {'above' if above else 'below'} that"
-    elif (above, below) == _by_side(pruned, lambda e: e.best.symbol) and (above or below):
+    elif (above, below) == _by_side(pruned, lambda e: e.corrected_interval.symbol) and (above or below):
         counts = [f"{side} that in the same {len(some)}" for side, some in (("above", above), ("below", below)) if some]
         told = f"pruned models lie {' and '.join(counts)}"
     elif above or below:
@@ -189,12 +188,15 @@ def _counted(estimates: list[Estimate]) -> str:
     return f"{len(estimates)} {kind}"
 
 
-def _uncorrected(pruned: list[Estimate]) -> str:
-    raw = sum(not estimate.corrected.identifiable for estimate in pruned)
-    if not raw:
+def _unidentified(working: list[Estimate]) -> str:
+    """Say where there is no interval, since the seeds or the test images bear none."""
+    if all(estimate.seeds == 1 for estimate in working):
+        return ": one seed gives no interval"
+    without = sum(not estimate.corrected.identifiable for estimate in working)
+    if not without:
         return ""
-    which = "α is" if raw == len(pruned) else f"{raw} of these α {'is' if raw == 1 else 'are'}"
-    return f" ({which} not corrected for the noise of the test set, which pulls it toward 0)"
+    where = f"; for {without} of these," if without < len(working) else ":"
+    return f"{where} the seeds and test images at hand bear no slope"
 
 
 def _where(estimates: list[Estimate], pruned: list[Estimate], names: _Names) -> str:

@@ -43,16 +43,29 @@ def redrawn(store: Store, plan: Plan, resamples: int = RESAMPLES) -> dict[str, T
 
 
 def _of_one_dataset(store: Store, cells: Mapping[str, Cell], resamples: int) -> dict[str, Terms]:
-    baselines = {key: store.predictions(key) for key in dict.fromkeys(cell.baseline_key for cell in cells.values())}
+    baselines = {key: _baseline(store, key, cells) for key in dict.fromkeys(cell.baseline_key for cell in cells.values())}
+    after = {key: store.predictions(key)["after"] for key in cells}
     labels = next(iter(baselines.values()))["y_true"].astype(np.int64)
-    for key, stored in baselines.items():
-        if not np.array_equal(stored["y_true"], labels):
-            raise InputError(
-                f"{store.path(key)} was tested on other images than the rest: delete it and run the study again."
-            )
+    for key, cell in cells.items():
+        if not (np.array_equal(baselines[cell.baseline_key]["y_true"], labels) and len(after[key]) == len(labels)):
+            first, remedy = next(iter(cells.values())), _again(store, cell.baseline_key, cells, "Where it is wrong")
+            raise InputError(f"{cell} was tested on other images than {first}. {remedy}")
     before = np.stack([baselines[cell.baseline_key]["y_pred"] == labels for cell in cells.values()])
-    after = np.stack([store.predictions(key)["after"] == labels for key in cells])
+    right = np.stack([after[key] == labels for key in cells])
     name = next(iter(cells.values())).settings.dataset
-    terms = resampled(labels, before, after, resamples=resamples, seed=zlib.crc32(name.encode()))
-    rows = zip(cells, terms.numerators, terms.denominators)
-    return {key: Terms(numerators[None], denominators[None]) for key, numerators, denominators in rows}
+    terms = resampled(labels, before, right, resamples=resamples, seed=zlib.crc32(name.encode()))
+    return {key: terms.of(model) for model, key in enumerate(cells)}
+
+
+def _baseline(store: Store, key: str, cells: Mapping[str, Cell]) -> dict[str, np.ndarray]:
+    try:
+        return store.predictions(key)
+    except InputError as error:
+        path = store.path(key) / "predictions.npz"
+        raise InputError(f"{path} cannot be read. {_again(store, key, cells, 'To have it made anew')}") from error
+
+
+def _again(store: Store, key: str, cells: Mapping[str, Cell], when: str) -> str:
+    """Say what to delete so that a baseline is trained again: it is, for cells that are missing."""
+    resting = [cell for cell in cells if cells[cell].baseline_key == key]
+    return f"{when}, delete {', '.join([key, *resting])} in {store.root} and run the study again."

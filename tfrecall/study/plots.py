@@ -27,7 +27,9 @@ def boxes(axes, shown: Sequence[Estimate]) -> None:
     values = [[alpha for alpha in estimate.alphas if alpha is not None] for estimate in shown]
     axes.axhline(1, color=_INK, linestyle=":", linewidth=1)
     axes.margins(y=0.2)
-    limits = _cut(axes.set_ylim, shown, values, margin=0.25)
+    corrected = [estimate.corrected.alpha for estimate in shown]
+    everything = [[*found, *([] if more is None else [more])] for found, more in zip(values, corrected)]
+    limits = _cut(axes.set_ylim, shown, everything, margin=0.25)
     axes.boxplot(
         [[] if _beyond(found, limits) else found for found in values],
         positions=places,
@@ -36,7 +38,6 @@ def boxes(axes, shown: Sequence[Estimate]) -> None:
         flierprops={"marker": ".", "markersize": 4},
         manage_ticks=False,
     )
-    corrected = [estimate.corrected.alpha for estimate in shown]
     there = [place for place in places if corrected[place] is not None]
     axes.scatter(there, [corrected[place] for place in there], marker="D", s=22, color=_SECOND, zorder=3)
     for place, estimate in zip(places, shown):
@@ -48,7 +49,7 @@ def boxes(axes, shown: Sequence[Estimate]) -> None:
             textcoords="offset points",
             ha="center",
         )
-    for place, found in zip(places, values):
+    for place, found in zip(places, everything):
         for side in _beyond(found, limits):
             axes.plot([place], [limits[side]], marker="v^"[side], color=_INK, markersize=5, clip_on=False)
         if _beyond(found, limits):
@@ -117,10 +118,12 @@ def paths(axes, paths: dict[str, list[Estimate]], control: Estimate | None) -> N
 
     axes.axvline(1, color=_INK, linestyle=":", linewidth=1)
     ends: dict[tuple[float, float], str] = {}
+    # Where all models collapsed, there is nothing else to show.
+    spared = 0 if any(not estimate.collapsed for path in paths.values() for estimate in path) else math.inf
     for index, (algorithm, path) in enumerate(paths.items()):
         style = {"color": canvas.COLOURS[index % len(canvas.COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
         style["markersize"] = max(4.0, 7.5 - index)  # the last stands on the first where both are the same
-        known = [estimate for estimate in path if estimate.slope is not None and not estimate.collapsed]
+        known = [estimate for estimate in path if estimate.slope is not None and estimate.collapsed <= spared]
         if known:
             points, last = [(estimate.slope, estimate.accuracy.mean) for estimate in known], known[-1]
             axes.plot(*zip(*points), linewidth=1.2, label=algorithm, **style)

@@ -22,16 +22,16 @@ def slopes(analysis: Analysis) -> list[Table]:
     collapsed = any(estimate.collapsed for estimate in analysis.estimates.values())
     note = (
         f"In brackets the {100 * analysis.level:g}% interval: < below 1 (de-intensification), > above 1 "
-        "(intensification), ? neither is shown. Intervals of α are over seeds, those of the corrected α over seeds and test "
-        "images. t: parameters before / after; the control arm is fine-tuned with nothing pruned. Corrected α: the noise of "
+        "(intensification), ? neither is shown. Intervals of α are over seeds, those of the corrected α over "
+        f"{analysis.over}. t: parameters before / after; the control arm is fine-tuned with nothing pruned. Corrected α: the noise of "
         "the test set is deducted, over all seeds together. α̂ and r²: one regression over all classes of all seeds. "
         "Ā: mean accuracy after. Alone: seeds whose slope is identifiable from their test set by itself."
     )
     if collapsed:
         header += ("collapsed",)
         note += (
-            " Collapsed: models that lost more than half of their accuracy; they name a class or two whatever they see, and "
-            "where there are any, α is of any size and sign."
+            " Collapsed: models that lost more than half of their accuracy. Many name a class or two whatever they see, and "
+            "then α is of any size and sign."
         )
     tables = []
     for dataset, model in analysis.settings():
@@ -66,7 +66,7 @@ def accuracies(analysis: Analysis) -> list[Table]:
 
 def tests(analysis: Analysis) -> list[Table]:
     """Return the p-values: a table for each family of tests."""
-    return [_family(family, analysis.level) for family in analysis.families]
+    return [_family(family, analysis) for family in analysis.families]
 
 
 def classes(analysis: Analysis) -> list[Table]:
@@ -157,13 +157,13 @@ def _remarks(analysis: Analysis, estimates: list[Estimate]) -> list[str]:
     return told
 
 
-def _family(family: Family, level: float) -> Table:
+def _family(family: Family, analysis: Analysis) -> Table:
     adjusted = ("p", "Bonferroni", "Holm", "d")
     header = ("within", "first", "second", "difference of α", *adjusted, "difference of corrected α", *adjusted)
     rows = [row for column in family.columns for row in _test_rows(column)]
     note = (
-        f"Alternative: {family.hypothesis}. Differences are first minus second, with their {100 * level:g}% intervals: "
-        "of α over seeds, of the corrected α over seeds and test images. "
+        f"Alternative: {family.hypothesis}. Differences are first minus second, with their {100 * analysis.level:g}% "
+        f"intervals: of α over seeds, of the corrected α over {analysis.over}. "
         "Bonferroni multiplies p by the number of rows of the same group (“within”); Holm adjusts over the same rows. d is "
         "Cohen's effect size (d_z where paired)."
     )
