@@ -23,8 +23,9 @@ def slopes(analysis: Analysis) -> list[Table]:
     note = (
         f"In brackets the {100 * analysis.level:g}% interval: < below 1 (de-intensification), > above 1 "
         "(intensification), ? neither is shown. Intervals of α are over seeds, those of the corrected α over "
-        f"{analysis.over}. t: parameters before / after; the control arm is fine-tuned with nothing pruned. Corrected α: the noise of "
-        "the test set is deducted, over all seeds together. α̂ and r²: one regression over all classes of all seeds. "
+        f"{analysis.over}. t: parameters before / after; the control arm is fine-tuned with nothing pruned. Corrected α: "
+        "the noise of the test set is deducted, over all seeds together. α̂ and r²: one regression over all classes of all "
+        "seeds. "
         "Ā: mean accuracy after. Alone: seeds whose slope is identifiable from their test set by itself."
     )
     if collapsed:
