@@ -22,6 +22,7 @@ from tfrecall.study.plan import to_dict
 
 TINY = """
 datasets = ["digits"]
+models = ["lenet5"]
 algorithms = ["magnitude"]
 ratios = [10]
 seeds = 1
@@ -51,6 +52,12 @@ def succeed(*arguments):
 
 def contents(folder="."):
     return {str(path): path.read_bytes() if path.is_file() else None for path in Path(folder).rglob("*")}
+
+
+def test_study_alone_is_its_help():
+    result = invoke()
+    assert "Measure what pruning does to recall over many seeds." in result.output
+    assert isinstance(result.exception, SystemExit)
 
 
 def refused(*arguments):
@@ -88,12 +95,16 @@ class TestBadPlans:
             ("ratios = 2", r"plan.toml: ratios must be a list of numbers, such as \[2, 10\]; got 2\."),
             ("ratio = [2]", r"plan.toml: unknown key 'ratio': did you mean ratios\?"),
             ("= [", r"plan.toml: not TOML: "),
-            ('datasets = ["digits"]\nratios = [1e6]', r"lenet5, digits, magnitude 1e\+06, seed 0: .*ratio"),
-            ('datasets = ["none.npz"]', r"none\.npz"),
+            (TINY.replace("[10]", "[1e6]"), r"lenet5, digits, magnitude 1e\+06, seed 0: .*ratio"),
+            (TINY.replace("digits", "none.npz"), r"none\.npz"),
+            (
+                "",
+                "plan.toml: the plan lacks datasets, models, algorithms, ratios and seeds: `tfrecall study init",
+            ),
         ],
     )
     def test_are_refused_before_anything_is_written(self, text, message):
-        Path("plan.toml").write_text(f'{text}\nseeds = 1\nalgorithms = ["magnitude"]\n' if "[" not in text[:3] else text)
+        Path("plan.toml").write_text(text)
         assert re.search(message, refused("run", "plan.toml", "--output", "study"))
 
     def test_a_missing_plan_and_a_place_that_is_taken(self):
@@ -229,7 +240,9 @@ class TestStatus:
         assert result.stderr == ""
 
     def test_of_another_plan(self, partly):
-        Path("plan.toml").write_text('datasets = ["mnist"]\nalgorithms = ["random"]\nratios = [2]\nseeds = 1')
+        Path("plan.toml").write_text(
+            'datasets = ["mnist"]\nmodels = ["lenet5"]\nalgorithms = ["random"]\nratios = [2]\nseeds = 1'
+        )
         assert re.search(r"all cells +2 *\n", succeed("status", "study", "--plan", "plan.toml").stdout)
 
     def test_of_nothing(self):
@@ -243,14 +256,16 @@ class TestReport:
         assert Path("study/report/report.html").is_file()
 
     def test_elsewhere_and_of_another_plan(self, partly):
-        Path("plan.toml").write_text('datasets = ["mnist"]\nalgorithms = ["random"]\nratios = [2]\nseeds = 1')
+        Path("plan.toml").write_text(
+            'datasets = ["mnist"]\nmodels = ["lenet5"]\nalgorithms = ["random"]\nratios = [2]\nseeds = 1'
+        )
         assert succeed("report", "study", "--output", "there", "--plan", "plan.toml").stdout == "there/report.html\n"
         assert not Path("study/report").exists()
         assert len(Path("there/cells.csv").read_text().splitlines()) == 3
 
     def test_of_nothing(self, partly):
         assert "no study in none: run one with" in refused("report", "none")
-        Path("plan.toml").write_text('datasets = ["mnist"]\nseeds = [77]')
+        Path("plan.toml").write_text(TINY.replace("seeds = 1", "seeds = [77]"))
         assert "is done yet: run the study first." in refused("report", "study", "--plan", "plan.toml")
         assert "no plan at none.toml" in refused("report", "study", "--plan", "none.toml")
 

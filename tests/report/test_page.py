@@ -245,7 +245,7 @@ def test_dark_is_dark(page_in_browser):
 
 
 def test_paper_is_light_and_scrolls_nothing(page_in_browser):
-    shown = page_in_browser(samples(), 688, "dark")  # A4 less its margins, in CSS pixels
+    shown = page_in_browser(samples(), 1016, "dark")  # A4 across, less its margins, in CSS pixels
     shown.emulate_media(media="print", color_scheme="dark")
     assert background(shown) == "rgb(255, 255, 255)"
     assert faint(shown) == []
