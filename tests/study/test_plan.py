@@ -69,15 +69,23 @@ class TestPresets:
             assert one.settings.recipe == training.recipe("paper", one.settings.model)
 
     def test_the_numbers_in_the_comments_are_right(self):
+        def words_of(name):
+            """Return a preset with its comments on one line."""
+            return re.sub(r"\n# ", " ", preset(name))
+
         for name, words in (("algorithms", "each"), ("datasets", "on each")):
             found = parse(preset(name))
             pruned = len(found.algorithms) * len(found.ratios)
-            assert f"{len(found.seeds)} seeds of {pruned} pruned models {words}:" in preset(name)
+            assert f"{len(found.seeds)} seeds of {pruned} pruned models {words}:" in words_of(name)
         for name in ("sizes-mp", "sizes-up"):
-            assert "30 seeds of five ResNets:" in preset(name)
-        assert f"{len(datasets.load('digits').test)} test images and three seeds" in preset("quick")
+            assert "30 seeds of five ResNets:" in words_of(name)
+        assert f"{len(datasets.load('digits').test)} test images and three seeds" in words_of("quick")
         for name in PRESETS:
-            assert re.search("0.99 is (about )?0.95 over a family of five", preset(name))  # 1 − 0.05 / 5
+            assert re.search("0.99 is (about )?0.95 over a family of five", words_of(name))  # 1 − 0.05 / 5
+
+    @pytest.mark.parametrize("name", PRESETS)
+    def test_a_terminal_shows_it_whole(self, name):
+        assert max(map(len, preset(name).splitlines())) <= 80
 
     def test_every_key_of_a_plan_is_in_every_preset(self):
         keys = {field.name for field in dataclasses.fields(Plan)} - {"overrides", "fingerprints"}
