@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -10,7 +12,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     assert len([line for line in blocks[0].splitlines() if line]) == 10
     names = {}
     exec(blocks[0], names)
@@ -25,6 +27,9 @@ def test_the_python_in_the_readme_runs(tmp_path, monkeypatch, capsys):
 
     kept = tfmot.masks(names["prepared"])
     assert sum(int((~mask).sum()) for mask in kept.values()) == round(0.9 * 61_706)
+    exec(blocks[3], names)
+    total = names["model"].count_params()
+    assert (names["model"].get_layer("hidden").kernel.numpy() == 0).sum() == pytest.approx(0.8 * total, abs=1)
 
 
 def test_the_files_it_links_to_are_there():

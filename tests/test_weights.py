@@ -10,6 +10,7 @@ from tf_keras import layers
 
 from tfrecall import pruning, weights
 from tfrecall.errors import InputError
+from tfrecall.networks import legacy
 
 
 def sequential(*stack, name=None):
@@ -77,7 +78,7 @@ class TestPaths:
     def test_reading_leaves_nothing_on_the_layers(self):
         model = nested()
         weights.prunable(model)
-        assert not any(hasattr(layer, "get_prunable_weights") for _, layer in weights.walk(model))
+        assert not any(hasattr(layer, "get_prunable_weights") for _, layer in legacy.walk(model))
 
     def test_reading_a_wrapped_model_leaves_it_prunable(self):
         wrapped = pruning.prepare(nested())

@@ -27,8 +27,8 @@ class Criterion:
 
         Parameters
         ----------
-        model : tf_keras.Model
-            Built; plain or wrapped by tfmot. It is not changed.
+        model : tf_keras.Model or keras.Model
+            Built; plain or pruned. It is not changed.
         data : tuple (x, y) or (x, y, sample_weight), tf.data.Dataset or iterable of such batches, optional
             The examples over which the data loss is averaged, if the criterion needs any.
         loss : str, Keras loss or callable, optional
@@ -184,7 +184,7 @@ def require_data(data) -> None:
 def _values(model) -> dict[str, np.ndarray]:
     from tfrecall import weights
 
-    return {path: weight.variable.numpy() for path, weight in weights.prunable(model).items()}
+    return {path: weight.value for path, weight in weights.prunable(model).items()}
 
 
 def _optimizer_decay(model) -> dict[str, float]:
@@ -205,38 +205,26 @@ def _penalty_gradient(model) -> dict[str, np.ndarray]:
     """Return the gradient of all weight regularizers, by path."""
     import tensorflow as tf
 
-    from tfrecall import weights
+    from tfrecall import networks, weights
 
-    found = weights.prunable(model)
-    variables = [_primary(weight.variable) for weight in found.values()]
+    network, found = networks.of(model), weights.prunable(model)
+    variables = [network.traced(weight.variable) for weight in found.values()]
     with tf.GradientTape() as tape:
-        # model.losses mixes these with what the last call left there; Keras keeps them apart in this list alone.
-        penalties = [penalty() for layer in _layers(model) for penalty in layer._callable_losses]
-        total = tf.add_n([tf.cast(tf.reduce_sum(p), tf.float32) for p in penalties if p is not None] or [tf.zeros([])])
+        terms = [tf.cast(tf.reduce_sum(term), tf.float32) for term in network.penalties(model)]
+        total = tf.add_n(terms or [tf.zeros([])])
     gradients = tape.gradient(total, variables, unconnected_gradients="zero")
     return {path: tf.convert_to_tensor(gradient).numpy() for path, gradient in zip(found, gradients)}
-
-
-def _primary(variable):
-    """Return the first replica's copy of a distributed variable, or the variable: tapes know no distributed ones."""
-    values = getattr(variable, "values", None)
-    return values[0] if isinstance(values, tuple) else variable
-
-
-def _layers(model) -> list:
-    # Wrappers and cells hold layers of their own, whose regularizers count too: the submodules reach all of them.
-    return [module for module in model.submodules if hasattr(module, "_callable_losses")] + [model]
 
 
 def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
     """Return the gradient of the mean data loss (activity regularizers included) over all examples, by path."""
     import tensorflow as tf
 
-    from tfrecall import weights
+    from tfrecall import networks, weights
 
     require_data(data)
-    found = weights.prunable(model)
-    variables = [_primary(weight.variable) for weight in found.values()]
+    network, found = networks.of(model), weights.prunable(model)
+    variables = [network.traced(weight.variable) for weight in found.values()]
     example_losses = _example_losses(model, loss)
 
     def batch_gradient(x, y, sample_weight, scale):
@@ -244,16 +232,15 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
             outputs = model(x, training=False)
             total = tf.reduce_sum(example_losses(y, outputs, sample_weight))
             examples = tf.nest.flatten(outputs)[0].shape[0]
-            activity = [tf.cast(value, tf.float32) for layer in _layers(model) for value in layer._eager_losses]
-            if activity:  # Keras gives each as the mean over the batch
+            activity = [tf.cast(value, tf.float32) for value in network.activity_losses(model)]
+            if activity:  # Keras adds each to the mean over the batch
                 total += tf.add_n(activity) * examples
             total *= scale
         gradients = tape.gradient(total, variables, unconnected_gradients="zero")
         return [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], examples
 
     # Gradients of a float16 model underflow unless the loss is scaled up, and overflow if it is by too much.
-    half = any(getattr(layer, "compute_dtype", "") == "float16" for layer in _layers(model))
-    scale = 2.0**15 if half else 1.0
+    scale = 2.0**15 if "float16" in network.compute_dtypes(model) else 1.0
     while True:
         sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
         for x, y, sample_weight in _batches(data):
@@ -268,7 +255,7 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
         if scale <= 1 or all(np.isfinite(total).all() for total in sums):
             break
         scale /= 8
-    model._clear_losses()  # the calls above leave their activity losses on the layers
+    network.clear_losses(model)  # the calls above leave their activity losses on the layers
     if not count:
         raise InputError("the data for the criterion hold no examples.")
     return {path: (total / (scale * count)).astype(np.float32) for path, total in zip(found, sums)}
@@ -301,8 +288,10 @@ def _batches(data) -> Iterable[tuple]:
 def _example_losses(model, loss) -> Callable:
     """Return f(y, outputs, sample_weight) → weighted loss of each example [batch], summed over the model's outputs."""
     import tensorflow as tf
-    import tf_keras
 
+    from tfrecall import networks
+
+    losses_of_keras = networks.of(model).losses
     compiled = loss is None
     loss = getattr(model, "loss", None) if compiled else loss
     if loss is None or (isinstance(loss, list | dict) and not loss):
@@ -313,13 +302,13 @@ def _example_losses(model, loss) -> Callable:
     factors = _by_output(config.get("loss_weights"), names)
 
     def one(function, y, predicted):
-        function = tf_keras.losses.get(function)
+        function = losses_of_keras.get(function)
         if predicted.shape.rank == y.shape.rank + 1 and predicted.shape[-1] == 1:
             y = y[..., tf.newaxis]
         if (y.dtype.is_floating and predicted.dtype.is_floating) or (y.dtype.is_integer and predicted.dtype.is_integer):
             y = tf.cast(y, predicted.dtype)
         # A Loss called as an object would reduce over the batch, and refuse to under a distribution strategy.
-        call = function.call if isinstance(function, tf_keras.losses.Loss) else function
+        call = function.call if isinstance(function, losses_of_keras.Loss) else function
         values = tf.cast(call(y, predicted), tf.float32)
         if values.shape.rank == 0:  # a custom loss may take the mean over the batch itself
             return tf.fill(tf.shape(predicted)[:1], values)

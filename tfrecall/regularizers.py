@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 
+import keras
 import tf_keras
 
 from tfrecall.errors import InputError
 
 
+@keras.saving.register_keras_serializable(package="tfrecall")
 @tf_keras.utils.register_keras_serializable(package="tfrecall")
-class UndecayedL2(tf_keras.regularizers.Regularizer):
-    """Weight decay in the papers' notation: adds (ε/2)‖θ‖² to the objective.
+class UndecayedL2(keras.regularizers.Regularizer, tf_keras.regularizers.Regularizer):
+    """Weight decay in the papers' notation: adds (ε/2)‖θ‖² to the objective. For layers of either Keras.
 
     Its gradient is εθ, so ε here is the coefficient that optimizers and papers call weight decay. Keras's ``L2(l2)`` adds
     l2·Σθ², whose gradient is 2·l2·θ: ``UndecayedL2(weight_decay)`` equals ``L2(weight_decay / 2)``.

@@ -1,20 +1,20 @@
 """Which weights of a model can be pruned, and what they are called.
 
 A weight's *path* is the names of the layers that hold it, outermost first, and its own: ``block1/conv/kernel``. It is the
-same for a model, for its wrapped form and for its stripped form.
+same for a model, for its wrapped form and for its stripped form, and in either Keras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
-import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
+import numpy as np
 
-from tfrecall.errors import InputError
+from tfrecall import networks
+from tfrecall.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -24,149 +24,135 @@ class Prunable:
     Attributes
     ----------
     path : str
-    variable : tf.Variable
+    variable : tf.Variable or keras.Variable
     layer : Keras layer
         The layer that owns it, without tfmot's wrapper.
     classifier : bool
         True if the layer makes an output of the model.
+    regularizer : Keras regularizer or None
+        The one on this weight.
     """
 
     path: str
     variable: Any
     layer: Any
     classifier: bool
+    regularizer: Any = None
 
     @property
     def size(self) -> int:
         """The number of weights in it."""
-        return int(self.variable.shape.num_elements())
+        return int(np.prod(tuple(self.variable.shape)))
 
     @property
-    def regularizer(self):
-        """The Keras regularizer on this weight, or None."""
-        name = self.variable.name.split(":")[0].rsplit("/", 1)[-1]
-        for attribute in (f"{name}_regularizer", f"{name.removesuffix('_kernel')}_regularizer"):
-            if getattr(self.layer, attribute, None) is not None:
-                return getattr(self.layer, attribute)
-        return None
+    def value(self) -> np.ndarray:
+        """What it holds."""
+        return np.asarray(self.variable.numpy())
 
 
 def prunable(model) -> dict[str, Prunable]:
-    """List the trainable kernels of the layers that tfmot can prune.
+    """List the trainable kernels that can be pruned.
+
+    Those of the layers that tfmot's registry names, in Keras 3 of Keras's other layers too; what a layer's own
+    ``get_prunable_weights`` returns; and weights that hold a mask already.
 
     Parameters
     ----------
-    model : tf_keras.Model
-        Built; plain or wrapped by tfmot.
+    model : tf_keras.Model or keras.Model
+        Built; plain, pruned, or wrapped by tfmot.
 
     Returns
     -------
     dict of str to Prunable
-        By path, in the model's order. A layer used several times stands once.
+        By path, in the model's order. A weight that is used several times stands once.
 
     Raises
     ------
     InputError
-        If the model has no weights yet.
+        If the model has no weights yet, or is no Keras model.
     """
-    if not model.built:
-        raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")
-    classifiers = {id(layer) for layer in _output_layers(model)}
-    found = {}
-    for path, layer in walk(model):
-        inner = unwrapped(layer)
-        if not inner.trainable:
-            continue
-        for name, variable in _kernels(inner):
-            found[f"{path}/{name}"] = Prunable(f"{path}/{name}", variable, inner, id(inner) in classifiers)
-    return found
+    network = networks.of(model)
+    return _listed(model, network.kernels)
 
 
-def removable(model, include_classifier: bool = False) -> dict[str, Prunable]:
+def removable(
+    model,
+    include_classifier: bool = False,
+    *,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+) -> dict[str, Prunable]:
     """List the weights that pruning may remove: those of `prunable`, by default without the classifier's.
 
+    Parameters
+    ----------
+    model : tf_keras.Model or keras.Model
+    include_classifier : bool
+        Whether the layers that make the outputs may be pruned.
+    only : str or sequence of str, optional
+        Paths, or patterns such as ``"block?/*/kernel"``, of the weights to prune; any trainable weight can be named so. The
+        classifier's are among them where they are named in full.
+    exclude : str or sequence of str, optional
+        Paths or patterns of weights to leave alone.
+
     Raises
     ------
     InputError
-        If there are none.
+        If there are none, or a path or pattern fits no weight.
     """
-    found = {path: weight for path, weight in prunable(model).items() if include_classifier or not weight.classifier}
-    if not found:
+    network = networks.of(model)
+    found = _listed(model, network.kernels if only is None else network.trainable)
+    chosen = list(found) if only is None else _matching("only", only, found)
+    left_out = set() if exclude is None else set(_matching("exclude", exclude, found))
+    named = set() if only is None else {only} if isinstance(only, str) else set(only)
+    result = {
+        path: found[path]
+        for path in chosen
+        if path not in left_out and (include_classifier or not found[path].classifier or path in named)
+    }
+    if not result:
         raise InputError(
-            "the model has nothing to prune: it has no trainable kernel of a layer that tfmot can prune, other than the "
+            "the model has nothing to prune: it has no trainable kernel of a layer that can be pruned, other than the "
             "classifier's (which include_classifier, or --prune-classifier, adds)."
         )
-    return found
+    return result
 
 
 def total_parameters(model) -> int:
     """Count the trainable parameters of a model, shared ones once."""
-    return sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)
+    return networks.of(model).total_parameters(model)
 
 
-def walk(model, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path, layer) for every layer of a model and of the models in it, each layer once, wrappers unopened."""
+def _listed(model, of_layer) -> dict[str, Prunable]:
+    network = networks.of(model)
+    if not model.built:
+        raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")
+    classifiers = {id(layer) for layer in network.output_layers(model)}
+    found: dict[str, Prunable] = {}
     seen: set[int] = set()
-
-    def visit(model, prefix):
-        for layer in model.layers:
-            if id(layer) in seen:
-                continue
-            seen.add(id(layer))
-            path = prefix + unwrapped(layer).name
-            if isinstance(layer, tf_keras.Model):
-                yield from visit(layer, path + "/")
-            else:
-                yield path, layer
-
-    yield from visit(model, prefix)
-
-
-def unwrapped(layer):
-    """Return the layer inside tfmot's wrapper, or the layer itself."""
-    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
-
-
-def _kernels(layer) -> list[tuple[str, Any]]:
-    if hasattr(layer, "get_prunable_weights"):
-        variables = layer.get_prunable_weights()
-    elif PruneRegistry.supports(layer) and layer.weights:
-        variables = PruneRegistry.make_prunable(layer).get_prunable_weights()
-        del layer.get_prunable_weights  # the registry leaves its answer on the layer: reading must not change a model
-    else:
-        return []
-    names: list[str] = []
-    for variable in variables:
-        name = variable.name.split(":")[0].rsplit("/", 1)[-1]
-        names.append(name if name not in names else f"{name}_{len(names)}")
-    return list(zip(names, variables))
-
-
-def _output_layers(model) -> list[Any]:
-    """Return the layers with prunable kernels from which an output is reached without passing another such layer."""
-    if not getattr(model, "outputs", None):  # subclassed: no graph to follow, so the last kernel is taken for the classifier
-        owners = [unwrapped(layer) for _, layer in walk(model) if _kernels(unwrapped(layer))]
-        return owners[-1:]
-    found, seen = [], set()
-
-    def visit(node):
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        layer = node.layer
-        inner = unwrapped(layer)
-        if isinstance(layer, tf_keras.Model):
-            owners = _output_layers(layer)
-            found.extend(owners)
-            if owners:
-                return
-        elif _kernels(inner):
-            found.append(inner)
-            return
-        for parent in node.parent_nodes:
-            visit(parent)
-
-    for tensor in model.outputs:
-        history = tensor._keras_history  # Keras's own record of which call of which layer made the tensor
-        visit(history.layer._inbound_nodes[history.node_index])
+    for path, layer in network.walk(model):
+        inner = network.unwrapped(layer)
+        for name, variable in of_layer(layer):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                place = _free(f"{path}/{name}", found)
+                is_classifier = id(inner) in classifiers
+                found[place] = Prunable(place, variable, inner, is_classifier, network.regularizer(inner, variable))
     return found
+
+
+def _free(path: str, taken) -> str:
+    """Return a path, numbered where another weight has it: layers that are no neighbours in a graph may share a name."""
+    number, free = 1, path
+    while free in taken:
+        free = f"{path}_{number}"
+        number += 1
+    return free
+
+
+def _matching(option: str, patterns: str | Sequence[str], found: dict[str, Prunable]) -> list[str]:
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    for pattern in patterns:
+        if not any(path == pattern or fnmatchcase(path, pattern) for path in found):
+            raise unknown(f"weight in {option}", pattern, found)
+    return [path for path in found if any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns)]

@@ -1,16 +1,17 @@
 """Holding masks on a model while it trains: `prune`, `prepare`, `strip` and `PruningCallback`.
 
-The kind of model chooses the binding that holds its masks: tf_keras models are wrapped by tfmot (`tfrecall.pruning.tfmot`).
+The kind of model chooses the binding that holds its masks: tf_keras models are wrapped by tfmot (`tfrecall.pruning.tfmot`),
+Keras 3 models are pruned as they are (`tfrecall.pruning.keras3`).
 """
 
 from __future__ import annotations
 
-import tf_keras
+from collections.abc import Sequence
 
 from tfrecall import criteria, sparsity, weights
 from tfrecall.errors import InputError
-from tfrecall.pruning import choice, tfmot
-from tfrecall.pruning.tfmot import PruningCallback
+from tfrecall.pruning import bindings, choice
+from tfrecall.pruning.callback import PruningCallback
 
 __all__ = ["PruningCallback", "prepare", "prune", "strip"]
 
@@ -25,18 +26,21 @@ def prune(
     scope: str = "global",
     seed: int = 0,
     include_classifier: bool = False,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
 ):
     """Prune a model once, to a ratio of all its trainable parameters.
 
     Parameters
     ----------
-    model : tf_keras.Model
-        Sequential or Functional, built. A plain model is left as it is; one from `prune` or `prepare` is pruned further, in
-        place, and keeps what was pruned.
+    model : keras.Model or tf_keras.Model
+        Built. A Keras 3 model of any kind is pruned in place, and is what is returned. A tf_keras model, Sequential or
+        Functional, is left as it is and a wrapped copy returned; one from `prune` or `prepare` is pruned further, in place.
+        What was pruned stays so.
     ratio : float
-        Below 1 the fraction of parameters removed; above 1 parameters before / after. 0.5 and 2 mean the same. Only kernels
-        of the layers that tfmot can prune are removed. Weights that are 0 count as removed, and stay so: a model that is
-        sparser already keeps its own ratio.
+        Below 1 the fraction of parameters removed; above 1 parameters before / after. 0.5 and 2 mean the same. Only the
+        weights of `tfrecall.weights.prunable`, or `only` those named, are removed. Weights that are 0 count as removed, and
+        stay so: a model that is sparser already keeps its own ratio.
     criterion : str or Criterion
         ``"magnitude"``, ``"gradient"``, ``"undecayed"``, ``"random"``, ``"undecayed-sum"``, their short names, or an object
         with a ``scores`` method.
@@ -50,68 +54,82 @@ def prune(
         Of random pruning.
     include_classifier : bool
         Whether the layers that make the outputs may be pruned.
+    only, exclude : str or sequence of str, optional
+        Paths or patterns of weights, as in `tfrecall.weights.removable`; for a model that is not prepared yet.
 
     Returns
     -------
-    tf_keras.Model
-        Wrapped; compile it and ``fit`` it with `PruningCallback`, then `strip` it.
+    keras.Model or tf_keras.Model
+        Train it with `PruningCallback`, in either Keras; a Keras 3 model in any loop. A wrapped copy has to be compiled, and
+        in the end to be stripped.
 
     Raises
     ------
     InputError
-        If the ratio is invalid or infeasible, a name is unknown, or data or a loss are missing.
+        If the ratio is invalid or infeasible, a name is unknown, or data or a loss are missing. Nothing is changed then.
     """
-    binding = _binding(model)
+    binding = bindings.of(model)
     target = sparsity.sparsity(ratio)
     criterion = criteria.get(criterion, seed)
     # The scores come from the model as it was given, since that one is compiled.
-    pruned = model if binding.is_prepared(model) else binding.prepare(model, include_classifier)
-    # A weight that is 0 was pruned before, by whatever means: it stays so.
-    zeros = {path: weight.variable.numpy() == 0 for path, weight in weights.prunable(pruned).items()}
-    held = {path: mask & ~zeros[path] for path, mask in binding.masks(pruned).items()}
-    kept, thresholds = choice.choose(model, target, held, criterion, data, loss, scope)
+    prepared = binding.is_prepared(model)
+    if prepared and not (only is None and exclude is None):
+        raise InputError("only and exclude are for a model that is not prepared yet: strip it first.")
+    pruned = model if prepared else binding.prepare(model, include_classifier, only, exclude)
+    try:
+        # A weight that is 0 was pruned before, by whatever means: it stays so.
+        zeros = {path: weight.value == 0 for path, weight in weights.prunable(pruned).items()}
+        held = {path: mask & ~zeros[path] for path, mask in binding.masks(pruned).items()}
+        kept, thresholds = choice.choose(model, target, held, criterion, data, loss, scope)
+    except BaseException:
+        if pruned is model and not prepared:
+            binding.strip(model)
+        raise
     binding.set_masks(pruned, kept, thresholds)
     return pruned
 
 
-def prepare(model, include_classifier: bool = False):
-    """Return a copy of a model that `PruningCallback` can prune while it trains.
+def prepare(
+    model,
+    include_classifier: bool = False,
+    *,
+    only: str | Sequence[str] | None = None,
+    exclude: str | Sequence[str] | None = None,
+):
+    """Return a model that `PruningCallback` can prune while it trains: a copy, or in Keras 3 the model itself.
 
     Parameters
     ----------
-    model : tf_keras.Model
-        Sequential or Functional, built. It is not changed.
+    model : keras.Model or tf_keras.Model
+        Built. In a Keras 3 model, weights that are 0 are held at 0 from now on, so that a model that was pruned, saved and
+        loaded goes on as it was.
     include_classifier : bool
         Whether the layers that make the outputs may be pruned.
+    only, exclude : str or sequence of str, optional
+        Paths or patterns of weights, as in `tfrecall.weights.removable`.
 
     Returns
     -------
-    tf_keras.Model
-        Not compiled.
+    keras.Model or tf_keras.Model
+        A tf_keras copy is not compiled.
 
     Raises
     ------
     InputError
-        If the model is of a kind that cannot be wrapped, or has nothing to prune.
+        If the model is of a kind that cannot be wrapped, is prepared already, or has nothing to prune.
     """
-    return _binding(model).prepare(model, include_classifier)
+    return bindings.of(model).prepare(model, include_classifier, only, exclude)
 
 
 def strip(model):
-    """Return the plain Keras model of a pruned one, its pruned weights exactly 0."""
-    return _binding(model).strip(model)
+    """Return the plain model of a pruned one, its pruned weights exactly 0.
+
+    Of a tf_keras model that is a copy without tfmot's wrappers; a Keras 3 model is plain already, and only stops being held.
+    """
+    return bindings.of(model).strip(model)
 
 
 def remaining_parameters(model) -> int:
     """Count the trainable parameters of a plain model that are not pruned: all but the zeros of prunable kernels."""
-    zeros = sum(int((weight.variable.numpy() == 0).sum()) for weight in weights.prunable(model).values())
+    zeros = sum(int((weight.value == 0).sum()) for weight in weights.prunable(model).values())
     return weights.total_parameters(model) - zeros
-
-
-def _binding(model):
-    if isinstance(model, tf_keras.Model):
-        return tfmot
-    raise InputError(
-        f"expected a tf_keras model (Sequential or Functional); got {type(model).__module__}.{type(model).__name__}. "
-        "Build or load it with tf_keras: tfmot's wrappers take no Keras 3 model."
-    )

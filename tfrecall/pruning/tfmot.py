@@ -15,12 +15,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_callbacks import UpdatePruningStep
 from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
 
-from tfrecall import criteria, sparsity, weights
-from tfrecall.errors import InputError, unknown
-from tfrecall.pruning import choice
+from tfrecall import weights
+from tfrecall.errors import InputError
+from tfrecall.networks import legacy
 
 
 @tf_keras.utils.register_keras_serializable(package="tfrecall")
@@ -62,7 +61,7 @@ class MaskedLayer(pruning_wrapper.PruneLowMagnitude):
         return self.layer(inputs, **kwargs)  # not .call, as tfmot does: that would lose its activity regularizer and dtype
 
 
-def prepare(model, include_classifier: bool = False):
+def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     """Return a copy of a model with its prunable layers wrapped and nothing pruned yet.
 
     Parameters
@@ -71,6 +70,8 @@ def prepare(model, include_classifier: bool = False):
         Sequential or Functional. It is not changed, and shares nothing with the copy.
     include_classifier : bool
         Whether the layers that make the outputs may be pruned.
+    only, exclude : str or sequence of str, optional
+        As in `tfrecall.weights.removable`; of a layer's weights all or none.
 
     Returns
     -------
@@ -85,11 +86,24 @@ def prepare(model, include_classifier: bool = False):
     _require_graph(model)
     if is_prepared(model):
         raise InputError("the model is prepared already: prune it as it is, or strip it first.")
-    names = {path.rpartition("/")[0] for path in weights.removable(model, include_classifier)}
+    wrapped = weights.removable(model, include_classifier, only=only, exclude=exclude)
+    names = _layers_of(model, wrapped)
     copy = tf_keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    chosen = {id(layer) for path, layer in weights.walk(copy) if path in names}
+    chosen = {id(layer) for path, layer in legacy.walk(copy) if path in names}
     return _clone(copy, lambda layer: MaskedLayer(layer) if id(layer) in chosen else layer)
+
+
+def _layers_of(model, wanted: Mapping[str, weights.Prunable]) -> set[str]:
+    """Return the paths of the layers of these weights; tfmot wraps whole layers."""
+    owners = {id(weight.layer) for weight in wanted.values()}
+    rest = [path for path, weight in weights.prunable(model).items() if id(weight.layer) in owners and path not in wanted]
+    if rest:
+        raise InputError(
+            f"tfmot prunes all weights of a layer or none: {rest[0]} belongs to a layer of which others are to be pruned. "
+            "Name all of them, or build the model with Keras 3."
+        )
+    return {path for path, layer in legacy.walk(model) if id(legacy.unwrapped(layer)) in owners}
 
 
 def strip(model):
@@ -107,10 +121,10 @@ def strip(model):
         such as `UndecayedL2`.
     """
     _require_graph(model)
-    originals = dict(weights.walk(model))
+    originals = dict(legacy.walk(model))
     plain = _clone(model, _plain_copy)
-    for path, layer in weights.walk(plain):
-        layer.set_weights(weights.unwrapped(originals[path]).get_weights())
+    for path, layer in legacy.walk(plain):
+        layer.set_weights(legacy.unwrapped(originals[path]).get_weights())
     held, kernels = masks(model), weights.prunable(plain)
     for path, kept in held.items():
         kernels[path].variable.assign(kernels[path].variable.numpy() * kept)
@@ -149,6 +163,18 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
             threshold.assign(thresholds[path])
 
 
+def begin(model, scheduled: bool) -> None:
+    """Raise InputError unless a model is wrapped; with a schedule, see that tfmot changes no masks by itself."""
+    if not is_prepared(model):
+        raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
+    if scheduled:
+        disarm(model)
+
+
+def remask(model) -> None:
+    """Do nothing: tfmot's callback masks the weights that it wraps."""
+
+
 def disarm(model) -> None:
     """Keep tfmot's own magnitude update from overriding masks, in models that tfmot itself wrapped."""
     changed = False
@@ -159,101 +185,6 @@ def disarm(model) -> None:
     if changed and model.train_function is not None:
         # One that is traced would go on asking the old schedule. `fit`, which may be running, needs a new one at once.
         model.train_function = model.make_train_function(force=True)
-
-
-def prune_to(model, target: float, criterion, data, loss, scope: str) -> None:
-    """Prune a wrapped model to a sparsity of all its parameters; what is pruned stays pruned."""
-    new, thresholds = choice.choose(model, target, masks(model), criterion, data, loss, scope)
-    set_masks(model, new, thresholds)
-
-
-class PruningCallback(UpdatePruningStep):
-    """Hold masks while a model trains, and prune it further when a schedule says so.
-
-    Without arguments it holds the masks that are there. With a criterion and a schedule it prunes a model from
-    `tfrecall.prepare` gradually, by any criterion and scope. Steps are the optimizer's iterations: to go on after a
-    checkpoint, save it with the optimizer, as ``.keras``, ``.h5`` or by ``tf.train.Checkpoint`` (tf_keras's SavedModel
-    format loses them).
-
-    Parameters
-    ----------
-    criterion : str or Criterion, optional
-        What decides which weights go, such as ``"undecayed"``.
-    schedule : tfmot PruningSchedule, optional
-        When and how much: tfrecall's or any other. Its sparsity is a fraction of all trainable parameters.
-    data : tuple of arrays or tf.data.Dataset, optional
-        What the criterion needs, as in `tfrecall.prune`.
-    loss : str, Keras loss or callable, optional
-        The compiled model's by default.
-    scope : {"global", "layer"}
-    seed : int
-        Of random pruning.
-
-    Raises
-    ------
-    InputError
-        If only one of criterion and schedule is given, or one is of the wrong kind. At the start of training: if the model
-        is not wrapped, or cannot be pruned as far as the schedule goes.
-
-    Examples
-    --------
-    >>> callback = PruningCallback("undecayed", schedules.Polynomial(0.9, 0, 2000), (x, y))  # doctest: +SKIP
-    >>> tfrecall.prepare(model).fit(x, y, callbacks=[callback])  # doctest: +SKIP
-    """
-
-    def __init__(self, criterion=None, schedule=None, data=None, *, loss=None, scope: str = "global", seed: int = 0):
-        super().__init__()
-        self._supports_tf_logs = True  # Keras would fetch every batch's logs for it, which it does not read
-        if (criterion is None) != (schedule is None):
-            raise InputError("PruningCallback takes a criterion and a schedule together, or neither.")
-        self.criterion = None if criterion is None else criteria.get(criterion, seed)
-        if scope not in sparsity.SCOPES:
-            raise unknown("scope", scope, sparsity.SCOPES)
-        if schedule is not None and not isinstance(schedule, PruningSchedule):
-            raise InputError(f"schedule must be an object, such as tfrecall.schedules.OneShot(0.5); got {schedule!r}.")
-        self.schedule, self.data, self.loss, self.scope = schedule, data, loss, scope
-        if getattr(self.criterion, "needs_data", False):
-            criteria.require_data(data)
-
-    def on_train_begin(self, logs=None):
-        """Find the wrappers; see that nothing but this callback changes masks."""
-        super().on_train_begin(logs)
-        if not self.prunable_layers:
-            raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
-        if self.schedule is not None:
-            disarm(self.model)
-            self._require_feasible()
-            self._done = int(self.model.optimizer.iterations.numpy())
-            # The optimizer may have gone past events without this callback; one that was there changes nothing now.
-            missed = self.schedule.latest(self._done) if hasattr(self.schedule, "latest") else None
-            if missed is not None:
-                prune_to(self.model, missed, self.criterion, self.data, self.loss, self.scope)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        """Prune if the schedule has an event at the coming step, or had one since the last look."""
-        if self.schedule is None:
-            return
-        coming = int(self.model.optimizer.iterations.numpy()) + 1
-        due = [target for step in range(self._done + 1, coming + 1) if (target := _target(self.schedule, step)) is not None]
-        self._done = coming
-        if due:
-            prune_to(self.model, due[-1], self.criterion, self.data, self.loss, self.scope)
-
-    def _require_feasible(self) -> None:
-        removable = sum(mask.size for mask in masks(self.model).values())
-        for _, target in self.schedule.events()[-1:] if hasattr(self.schedule, "events") else ():
-            sparsity.budget(target, weights.total_parameters(self.model), removable)
-
-    def on_train_end(self, logs=None):
-        """Mask the weights once more: an optimizer's moving average may have replaced them."""
-        self.on_epoch_end(None)
-
-
-def _target(schedule, step: int) -> float | None:
-    if hasattr(schedule, "at"):
-        return schedule.at(step)
-    now, target = schedule(tf.constant(step, tf.int64))
-    return float(target) if bool(now) else None
 
 
 class _Held:
@@ -279,7 +210,7 @@ def _components(weight) -> tuple:
 
 
 def _wrappers(model) -> dict[str, pruning_wrapper.PruneLowMagnitude]:
-    return {path: layer for path, layer in weights.walk(model) if isinstance(layer, pruning_wrapper.PruneLowMagnitude)}
+    return {path: layer for path, layer in legacy.walk(model) if isinstance(layer, pruning_wrapper.PruneLowMagnitude)}
 
 
 def _pruning_vars(model) -> dict[str, tuple]:
@@ -292,7 +223,7 @@ def _pruning_vars(model) -> dict[str, tuple]:
 
 
 def _plain_copy(layer):
-    inner = weights.unwrapped(layer)
+    inner = legacy.unwrapped(layer)
     copy = type(inner).from_config(inner.get_config())
     if not hasattr(copy, "_batch_input_shape") and hasattr(layer, "_batch_input_shape"):
         copy._batch_input_shape = layer._batch_input_shape  # a Sequential model is built from its first layer's

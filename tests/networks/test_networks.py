@@ -1,0 +1,197 @@
+"""What can be pruned in a Keras 3 model, what it is called, and who is refused."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+import tfrecall
+from tfrecall import networks, weights
+from tfrecall.errors import InputError
+from tfrecall.networks import keras3, legacy
+
+layers = keras.layers
+
+
+class Scaled(layers.Layer):
+    """A layer of a user's own, which names one of its two weights as prunable."""
+
+    def build(self, shape):
+        self.mix = self.add_weight(name="mix", shape=(shape[-1], 4))
+        self.scale = self.add_weight(name="scale", shape=(4,))
+
+    def call(self, inputs):
+        return inputs @ self.mix * self.scale
+
+    def get_prunable_weights(self):
+        return [self.mix]
+
+
+class Unnamed(layers.Layer):
+    """A layer of a user's own that says nothing: its kernel may be anything."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 4))
+
+    def call(self, inputs):
+        return inputs @ self.kernel
+
+
+LAYERS = {
+    "dense": ((5,), lambda: layers.Dense(3, name="l"), {"l/kernel": 15}),
+    "einsum": ((5,), lambda: layers.EinsumDense("ab,bc->ac", 3, name="l"), {"l/kernel": 15}),
+    "conv1d": ((9, 2), lambda: layers.Conv1D(3, 2, name="l"), {"l/kernel": 12}),
+    "conv2d": ((9, 9, 2), lambda: layers.Conv2D(3, 2, name="l"), {"l/kernel": 24}),
+    "conv3d": ((5, 5, 5, 2), lambda: layers.Conv3D(3, 2, name="l"), {"l/kernel": 48}),
+    "transposed": ((5, 5, 2), lambda: layers.Conv2DTranspose(3, 2, name="l"), {"l/kernel": 24}),
+    "depthwise": ((5, 5, 2), lambda: layers.DepthwiseConv2D(2, name="l"), {}),
+    "separable": ((5, 5, 2), lambda: layers.SeparableConv2D(3, 2, name="l"), {"l/pointwise_kernel": 6}),
+    "embedding": ((5,), lambda: layers.Embedding(7, 3, name="l"), {"l/embeddings": 21}),
+    "lstm": ((5, 2), lambda: layers.LSTM(3, name="l"), {"l/kernel": 24, "l/recurrent_kernel": 36}),
+    "gru": ((5, 2), lambda: layers.GRU(3, name="l"), {"l/kernel": 18, "l/recurrent_kernel": 27}),
+    "simple rnn": ((5, 2), lambda: layers.SimpleRNN(3, name="l"), {"l/kernel": 6, "l/recurrent_kernel": 9}),
+    "two cells": (
+        (5, 2),
+        lambda: layers.RNN([layers.SimpleRNNCell(2, name="a"), layers.SimpleRNNCell(3, name="b")], name="l"),
+        {"l/a/kernel": 4, "l/a/recurrent_kernel": 4, "l/b/kernel": 6, "l/b/recurrent_kernel": 9},
+    ),
+    "time distributed": ((5, 2), lambda: layers.TimeDistributed(layers.Dense(3, name="d"), name="l"), {"l/d/kernel": 6}),
+    "batch norm": ((5,), lambda: layers.BatchNormalization(name="l"), {}),
+    "frozen": ((5,), lambda: layers.Dense(3, trainable=False, name="l"), {}),
+    "named by itself": ((5,), lambda: Scaled(name="l"), {"l/mix": 20}),
+    "a user's own": ((5,), lambda: Unnamed(name="l"), {}),
+}
+
+
+def sizes(model, **options):
+    found = weights.removable(model, include_classifier=True, **options) if options else weights.prunable(model)
+    return {path: weight.size for path, weight in found.items()}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_kernels_of_a_layer(name):
+    shape, make, expected = LAYERS[name]
+    assert sizes(keras.Sequential([layers.Input(shape), make()])) == expected
+
+
+def test_attention_has_four_and_a_bidirectional_layer_two_of_each():
+    inputs = layers.Input((5, 8))
+    tensor = layers.MultiHeadAttention(2, 4, name="mha")(inputs, inputs)
+    model = keras.Model(inputs, layers.Bidirectional(layers.GRU(3, name="gru"), name="two")(tensor))
+    parts = [f"mha/{part}/kernel" for part in ("query", "key", "value", "attention_output")]
+    ways = [f"two/{way}_gru/{kernel}" for way in ("forward", "backward") for kernel in ("kernel", "recurrent_kernel")]
+    assert list(sizes(model)) == parts + ways
+
+
+CLASSIFIERS = {
+    "one": (lambda x: layers.Dense(3, name="last")(x), {"last/kernel"}),
+    "activation after": (lambda x: layers.Softmax()(layers.Dropout(0.5)(layers.Dense(3, name="last")(x))), {"last/kernel"}),
+    "nested": (
+        lambda x: keras.Sequential([layers.Dense(5, name="a"), layers.Dense(3, name="b")], name="head")(x),
+        {"head/b/kernel"},
+    ),
+    "two outputs": (lambda x: [layers.Dense(3, name="a")(x), layers.Dense(2, name="b")(x)], {"a/kernel", "b/kernel"}),
+    "a sum": (lambda x: layers.Dense(3, name="a")(x) + layers.Dense(3, name="b")(x), {"a/kernel", "b/kernel"}),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_classifier_is_what_makes_the_outputs(name):
+    make, expected = CLASSIFIERS[name]
+    inputs = layers.Input((8,))
+    model = keras.Model(inputs, make(layers.Dense(4, name="first")(inputs)))
+    found = weights.prunable(model)
+    assert {path for path, weight in found.items() if weight.classifier} == expected
+    assert "first/kernel" in weights.removable(model)
+
+
+def test_a_shared_weight_counts_once():
+    inputs, shared = layers.Input((8,)), layers.Dense(8, name="shared")
+    model = keras.Model(inputs, layers.Dense(3, name="head")(shared(shared(inputs))))
+    assert sizes(model) == {"shared/kernel": 64, "head/kernel": 24}
+    assert weights.total_parameters(model) == 64 + 8 + 24 + 3
+
+
+def mixture():
+    inputs = layers.Input((6, 6, 2))
+    tensor = layers.SeparableConv2D(4, 3, name="block1")(inputs)
+    tensor = layers.Flatten()(layers.Conv2D(4, 2, name="block2")(tensor))
+    return keras.Model(inputs, layers.Dense(3, name="head")(Unnamed(name="own")(tensor)))
+
+
+def test_only_and_exclude_choose_by_path_or_pattern():
+    model = mixture()
+    assert list(weights.removable(model)) == ["block1/pointwise_kernel", "block2/kernel"]
+    assert list(weights.removable(model, only="block2/kernel")) == ["block2/kernel"]
+    assert list(weights.removable(model, only="block*")) == [
+        "block1/depthwise_kernel",
+        "block1/pointwise_kernel",
+        "block1/bias",
+        "block2/kernel",
+        "block2/bias",
+    ]
+    assert list(weights.removable(model, only=["own/kernel", "head/kernel"])) == ["own/kernel", "head/kernel"]
+    assert list(weights.removable(model, only="*/kernel")) == ["block2/kernel", "own/kernel"]  # not the classifier's
+    assert list(weights.removable(model, exclude="block2/*")) == ["block1/pointwise_kernel"]
+    assert list(weights.removable(model, only="block*", exclude=["*/bias", "block2/kernel"])) == [
+        "block1/depthwise_kernel",
+        "block1/pointwise_kernel",
+    ]
+    with pytest.raises(InputError, match="unknown weight in only 'block3/kernel': did you mean block"):
+        weights.removable(model, only="block3/kernel")
+    with pytest.raises(InputError, match="unknown weight in exclude 'tail'"):
+        weights.removable(model, exclude="tail")
+    with pytest.raises(InputError, match="nothing to prune"):
+        weights.removable(model, exclude="*")
+
+
+def test_what_only_names_is_pruned_and_counted():
+    model = mixture()
+    total = weights.total_parameters(model)
+    tfrecall.prune(model, 0.1, "gradient", (np.ones((4, 6, 6, 2), "f"), np.zeros(4)), loss="sparse_categorical_crossentropy",
+                   only=["own/kernel", "block1/depthwise_kernel"])  # fmt: skip
+    zeros = {path: int((weight.value == 0).sum()) for path, weight in weights.prunable(model).items()}
+    assert zeros["own/kernel"] + zeros["block1/depthwise_kernel"] == sum(zeros.values()) == round(0.1 * total)
+
+
+def test_a_model_that_cannot_be_pruned_so_far_is_left_as_it_was():
+    model = mixture()
+    before = model.get_weights()
+    for call in (
+        lambda: tfrecall.prune(model, 0.99),
+        lambda: tfrecall.prune(model, 0.5, "gradient"),
+        lambda: tfrecall.prune(model, 0.5, scope="tensor"),
+    ):
+        with pytest.raises(InputError):
+            call()
+        assert not any(hasattr(variable.constraint, "mask") for variable in model.trainable_variables)
+    assert all((a == b).all() for a, b in zip(before, model.get_weights()))
+
+
+def test_tf_keras_layers_are_chosen_whole():
+    shape, names = tf_keras.layers.Input((5, 2)), {"name": "l"}
+    model = tf_keras.Sequential([shape, tf_keras.layers.LSTM(3, **names), tf_keras.layers.Dense(2)])
+    with pytest.raises(InputError, match="tfmot prunes all weights of a layer or none: l/recurrent_kernel"):
+        tfrecall.prune(model, 0.2, only="l/kernel")
+    both = tfrecall.strip(tfrecall.prune(model, 0.2, only="l/*"))
+    assert (both.get_layer("l").get_weights()[0] == 0).any()
+
+
+def test_a_model_without_weights_is_refused():
+    for library in (keras, tf_keras):
+        with pytest.raises(InputError, match="the model has no weights yet"):
+            weights.prunable(library.Sequential([library.layers.Dense(3)]))
+
+
+def test_each_keras_has_its_module_and_others_none():
+    assert networks.of(keras.Sequential()) is keras3
+    assert networks.of(tf_keras.Sequential()) is legacy
+    assert {name for name in dir(keras3) if callable(getattr(keras3, name)) and name[0] != "_"} - {"InputError"} >= {
+        name
+        for name in dir(legacy)
+        if getattr(getattr(legacy, name), "__module__", "") == legacy.__name__ and name[0] != "_"
+    }
+    with pytest.raises(InputError, match=r"expected a Keras model; got builtins\.dict"):
+        networks.of({})

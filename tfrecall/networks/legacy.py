@@ -1,0 +1,141 @@
+"""tf_keras models, plain or wrapped by tfmot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import tf_keras
+from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
+from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
+
+#: of this Keras
+losses = tf_keras.losses
+
+
+def require_backend() -> None:
+    """Do nothing: there is TensorFlow alone."""
+
+
+def walk(model) -> Iterator[tuple[str, Any]]:
+    """Yield (path, layer) for every layer of a model and of the models in it, each layer once, wrappers unopened."""
+    seen: set[int] = set()
+
+    def visit(model, prefix):
+        for layer in model.layers:
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            path = prefix + unwrapped(layer).name
+            if isinstance(layer, tf_keras.Model):
+                yield from visit(layer, path + "/")
+            else:
+                yield path, layer
+
+    yield from visit(model, "")
+
+
+def unwrapped(layer):
+    """Return the layer inside tfmot's wrapper, or the layer itself."""
+    return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+
+
+def kernels(layer) -> list[tuple[str, Any]]:
+    """Return (name, variable) of what tfmot's registry, or the layer itself, says can be pruned in a layer."""
+    inner = unwrapped(layer)
+    if not inner.trainable:
+        return []
+    if hasattr(inner, "get_prunable_weights"):
+        variables = inner.get_prunable_weights()
+    elif PruneRegistry.supports(inner) and inner.weights:
+        variables = PruneRegistry.make_prunable(inner).get_prunable_weights()
+        del inner.get_prunable_weights  # the registry leaves its answer on the layer: reading must not change a model
+    else:
+        return []
+    names = [variable.name.split(":")[0].split("/") for variable in variables]
+    depth = 1 if len({name[-1] for name in names}) == len(names) else 2  # attention has four kernels: query/kernel, …
+    return [("/".join(name[-depth:]), variable) for name, variable in zip(names, variables)]
+
+
+def trainable(layer) -> list[tuple[str, Any]]:
+    """Return what `kernels` returns: tfmot's wrappers hold masks on nothing else."""
+    return kernels(layer)
+
+
+def regularizer(layer, variable):
+    """Return the Keras regularizer on a layer's weight, or None."""
+    name = variable.name.split(":")[0].rsplit("/", 1)[-1]
+    for attribute in (f"{name}_regularizer", f"{name.removesuffix('_kernel')}_regularizer"):
+        if getattr(layer, attribute, None) is not None:
+            return getattr(layer, attribute)
+    return None
+
+
+def output_layers(model) -> list[Any]:
+    """Return the layers with kernels from which an output is reached without passing another such layer."""
+    if not getattr(model, "outputs", None):  # subclassed: no graph to follow, so the last kernel is taken for the classifier
+        return [unwrapped(layer) for _, layer in walk(model) if _has_kernels(layer)][-1:]
+    found, seen = [], set()
+
+    def visit(node):
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        layer = node.layer
+        if isinstance(layer, tf_keras.Model):
+            owners = output_layers(layer)
+            found.extend(owners)
+            if owners:
+                return
+        elif _has_kernels(layer):
+            found.append(unwrapped(layer))
+            return
+        for parent in node.parent_nodes:
+            visit(parent)
+
+    for tensor in model.outputs:
+        history = tensor._keras_history  # Keras's own record of which call of which layer made the tensor
+        visit(history.layer._inbound_nodes[history.node_index])
+    return found
+
+
+def total_parameters(model) -> int:
+    """Count the trainable parameters of a model, shared ones once."""
+    return sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)
+
+
+def traced(variable):
+    """Return what a gradient tape knows of a variable: of a distributed one, the first replica's copy."""
+    values = getattr(variable, "values", None)
+    return values[0] if isinstance(values, tuple) else variable
+
+
+def penalties(model) -> list:
+    """Return the weight regularizers' terms of the objective, as tensors of the weights."""
+    # model.losses mixes these with what the last call left there; Keras keeps them apart in this list alone.
+    terms = [penalty() for layer in _submodules(model) for penalty in layer._callable_losses]
+    return [term for term in terms if term is not None]
+
+
+def activity_losses(model) -> list:
+    """Return what the last call of a model added to the objective, each as the mean over the batch."""
+    return [loss for layer in _submodules(model) for loss in layer._eager_losses]
+
+
+def clear_losses(model) -> None:
+    """Forget what calls of a model added to the objective."""
+    model._clear_losses()
+
+
+def compute_dtypes(model) -> set[str]:
+    """Return the types in which the layers of a model compute."""
+    return {layer.compute_dtype for layer in _submodules(model) if getattr(layer, "compute_dtype", None)}
+
+
+def _has_kernels(layer) -> bool:
+    return bool(kernels(layer))
+
+
+def _submodules(model) -> list:
+    # Wrappers and cells hold layers of their own, whose regularizers count too: the submodules reach all of them.
+    return [module for module in model.submodules if hasattr(module, "_callable_losses")] + [model]
