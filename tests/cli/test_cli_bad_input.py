@@ -220,7 +220,7 @@ def test_model_files_that_cannot_be_used(shelf, name, message, command):
 
 
 def test_a_model_of_keras_3_says_what_to_do(keras3):
-    assert re.search("written by Keras 3.*build the model with tf_keras", refused("evaluate", keras3))
+    assert re.search("written by Keras 3.*prune it in a script", refused("evaluate", keras3))
     assert re.search("written by Keras 3", refused("prune", "--model", keras3))
 
 

@@ -137,8 +137,8 @@ def _h5_configs(path: Path) -> list:
 def _require_tf_keras(path: Path, version: str) -> None:
     if version.startswith("3"):
         raise InputError(
-            f"{path} was written by Keras {version}, and only files of tf_keras (Keras 2) are read here: prune it in a script, "
-            "with tfrecall.prune(keras.models.load_model(...), ratio)."
+            f"{path} was written by Keras {version}, and only files of tf_keras (Keras 2) are read here: "
+            "prune it in a script, with tfrecall.prune(keras.models.load_model(...), ratio)."
         )
 
 
