@@ -195,3 +195,19 @@ def test_each_keras_has_its_module_and_others_none():
     }
     with pytest.raises(InputError, match=r"expected a Keras model; got builtins\.dict"):
         networks.of({})
+
+
+@pytest.mark.parametrize(("name", "shape"), [("lenet5", (28, 28, 1)), ("resnet20", (32, 32, 3))])
+def test_the_zoo_is_the_same_in_both(name, shape):
+    """Same paths, same classifier, and with the same weights the same masks."""
+    one, other = (tfrecall.models.build(name, shape, 10, keras=library) for library in (keras, tf_keras))
+    assert weights.total_parameters(one) == weights.total_parameters(other)
+    other.set_weights(one.get_weights())
+    found = [weights.prunable(model) for model in (one, other)]
+    assert [(path, weight.classifier) for path, weight in found[0].items()] == [
+        (path, weight.classifier) for path, weight in found[1].items()
+    ]
+    pruned = [tfrecall.strip(tfrecall.prune(model, 10)) for model in (one, other)]
+    kept = [{path: weight.value != 0 for path, weight in weights.prunable(model).items()} for model in pruned]
+    for path, mask in kept[0].items():
+        np.testing.assert_array_equal(mask, kept[1][path])
