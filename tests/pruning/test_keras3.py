@@ -335,3 +335,19 @@ class TestBothKerases:
             found.append(list(weights.prunable(library.Model(inputs, library.layers.Dense(2, name="out")(tensor)))))
         assert found[0] == found[1]
         assert found[0][:2] == ["mha/query/kernel", "mha/key/kernel"]
+
+
+def test_a_backbone_of_keras_applications_is_pruned_as_it_is():
+    """MobileNetV3Small: squeeze-and-excitation, depthwise convolutions, which tfmot's registry leaves alone, hard swish."""
+    model = keras.applications.MobileNetV3Small(
+        input_shape=(32, 32, 3), weights=None, classes=3, include_preprocessing=False
+    )
+    model.compile(keras.optimizers.Adam(1e-3), LOSS)
+    images = np.repeat(np.repeat(np.repeat(X[:24], 4, axis=1), 4, axis=2), 3, axis=3)
+    total = weights.total_parameters(model)
+    assert tfrecall.prune(model, 0.7) is model
+    assert pruning.remaining_parameters(model) == total - round(0.7 * total)
+    assert not any("depthwise" in path for path in weights.prunable(model))
+    before = zeros(model)
+    model.fit(images, Y[:24], epochs=2, verbose=0)
+    assert_held(model, before)
