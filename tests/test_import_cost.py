@@ -25,6 +25,8 @@ FLOORS = {
     "tfrecall.report.distortion": 1,
     "tfrecall.report.predictions": 1,
     "tfrecall.report.inference": 1,
+    "tfrecall.report.samples": 1,
+    "tfrecall.report.pooling": 1,
     "tfrecall.report.resampling": 1,
     "tfrecall.weights": 2,
     "tfrecall.regularizers": 2,

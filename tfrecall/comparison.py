@@ -7,7 +7,7 @@ from functools import partial
 
 from tfrecall import datasets, models, training
 from tfrecall.errors import InputError
-from tfrecall.experiment import layer_rows
+from tfrecall.experiment import parameters, remains
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
 from tfrecall.report.performance import performance
@@ -87,7 +87,10 @@ def compare(
     y_true, y_before, y_after, names = aligned(*sides)
     measured = distortion(y_true, y_before, y_after, class_names=names, level=level, resamples=resamples, seed=seed)
     identity = {"before_source": str(before), "after_source": str(after), "dataset": dataset, "seed": seed}
-    return document.report(measured, **(_parameters(*loaded) if len(loaded) == 2 else {}), **identity)
+    if len(loaded) < 2:
+        return document.report(measured, **identity)
+    totals, pruned = (parameters(model) for model in loaded)
+    return document.report(measured, **remains(loaded[1], totals["total"], pruned["prunable"], None), **identity)
 
 
 def _tested(path: str | os.PathLike, dataset: str, unsafe: bool):
@@ -96,15 +99,3 @@ def _tested(path: str | os.PathLike, dataset: str, unsafe: bool):
     data = datasets.load(dataset, image_shape=partial(models.input_shape, model))
     models.require_classes(model, str(path), data.name, len(data.class_names))
     return model, Predictions(data.test.labels, training.predict(model, data.test), data.class_names)
-
-
-def _parameters(before, after) -> dict:
-    from tfrecall import pruning, weights
-
-    total, remaining = weights.total_parameters(before), pruning.remaining_parameters(after)
-    prunable = sum(weight.size for weight in weights.prunable(after).values() if not weight.classifier)
-    return {
-        "ratio": {"requested": None, "compression": total / remaining, "sparsity": 1 - remaining / total},
-        "parameters": {"total": total, "prunable": prunable, "remaining": remaining},
-        "layers": layer_rows(after),
-    }

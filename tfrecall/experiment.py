@@ -183,10 +183,8 @@ def measure(settings: Settings, data, before, one_shot, after, pruned) -> dict:
     dict
         As `tfrecall.report.document.report` returns it.
     """
-    from tfrecall import pruning, weights
-
-    total, remaining = weights.total_parameters(pruned), pruning.remaining_parameters(pruned)
-    removable = weights.removable(pruned, settings.include_classifier)
+    counts = parameters(pruned)
+    prunable = counts["prunable"] + (counts["classifier"] if settings.include_classifier else 0)
     return document.report(
         distortion(data.test.labels, before, after, class_names=data.class_names, one_shot=one_shot, seed=settings.seed),
         model=stem(settings.model),
@@ -194,10 +192,20 @@ def measure(settings: Settings, data, before, one_shot, after, pruned) -> dict:
         algorithm=None if settings.ratio is None else settings.algorithm,
         scope=settings.scope,
         seed=settings.seed,
-        ratio={"requested": settings.ratio, "compression": total / remaining, "sparsity": 1 - remaining / total},
-        parameters={"total": total, "prunable": sum(w.size for w in removable.values()), "remaining": remaining},
-        layers=layer_rows(pruned),
+        **remains(pruned, counts["total"], prunable, settings.ratio),
     )
+
+
+def remains(pruned, total: int, prunable: int, requested: float | None) -> dict:
+    """Return what a report says of a pruned model's parameters: ``ratio``, ``parameters`` and ``layers``."""
+    from tfrecall import pruning
+
+    remaining = pruning.remaining_parameters(pruned)
+    return {
+        "ratio": {"requested": requested, "compression": total / remaining, "sparsity": 1 - remaining / total},
+        "parameters": {"total": total, "prunable": prunable, "remaining": remaining},
+        "layers": layer_rows(pruned),
+    }
 
 
 def parameters(model) -> dict[str, int]:

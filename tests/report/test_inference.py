@@ -22,21 +22,18 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from tfrecall.errors import InputError
 from tfrecall.report.inference import (
     ALTERNATIVES,
-    Corrected,
     Interval,
-    Pooled,
-    Sample,
     against_control,
     algorithm_pairs,
     consecutive_ratios,
     consecutive_sizes,
-    corrected,
     easier_harder,
     interval,
-    pooled,
     t_test,
 )
+from tfrecall.report.pooling import Corrected, Pooled, corrected, pooled
 from tfrecall.report.resampling import resampled
+from tfrecall.report.samples import Sample
 from tfrecall.report.slope import outcomes, slope
 
 KINDS = {"paired": {"paired": True}, "welch": {"paired": False}, "student": {"paired": False, "equal_variances": True}}

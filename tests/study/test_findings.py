@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from study.synthetic import HOSTILE, PLAN, study
 
-from tfrecall.report import inference
+from tfrecall.report import pooling
 from tfrecall.study import findings
 from tfrecall.study.analysis import analyse
 from tfrecall.study.estimates import Combination
@@ -210,7 +210,7 @@ def test_where_the_test_images_bear_no_slope_none_is_shown(tmp_path):
 def test_where_only_some_bear_a_slope_the_others_are_counted(tmp_path):
     analysis, _ = told(tmp_path, TWO, slopes={"magnitude": (1.4, 1.6), "random": (1.5, 2.0)}, **LARGE)
     at = Combination("digits", "lenet5", "random", 10.0)
-    nothing = inference.corrected([None] * 4, [None] * 4)
+    nothing = pooling.corrected([None] * 4, [None] * 4)
     partly = replace(analysis.estimates[at], corrected=nothing, corrected_interval=nothing.interval, control_corrected=None)
     assert finding(replace(analysis, estimates={**analysis.estimates, at: partly}))[0].endswith(
         "; the other one is not shown to differ from 1 (99% intervals, each by itself); for 1 of these, the seeds and test "

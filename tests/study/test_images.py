@@ -11,8 +11,10 @@ import pytest
 from study.synthetic import study
 
 from tfrecall.errors import InputError
-from tfrecall.report.inference import Sample, corrected, t_test
+from tfrecall.report.inference import t_test
+from tfrecall.report.pooling import corrected
 from tfrecall.report.resampling import resampled
+from tfrecall.report.samples import Sample
 from tfrecall.study import tables
 from tfrecall.study.analysis import analyse
 from tfrecall.study.estimates import Combination

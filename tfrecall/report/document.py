@@ -24,7 +24,8 @@ TERMS = {
     "corrected": "a finite test set makes α too small; the corrected α makes up for that, its interval gives the verdict",
 }
 
-_COLUMNS = (
+#: what a row of ``classes`` says in numbers, beside ``support``
+COLUMNS = (
     "recall_before",
     "recall_after",
     "precision_before",
@@ -209,7 +210,7 @@ def summary(document: dict) -> list[str]:
 
 
 def _class_row(measured: Distortion, index: int) -> dict:
-    values = {name: float(getattr(measured, name)[index]) for name in _COLUMNS}
+    values = {name: float(getattr(measured, name)[index]) for name in COLUMNS}
     support = int(measured.support[index])
     if not support:
         note = NO_IMAGES

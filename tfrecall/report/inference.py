@@ -14,54 +14,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 
 import numpy as np
 
 from tfrecall.errors import InputError, unknown
-from tfrecall.report.slope import LEAST_SIGNAL
+from tfrecall.report.samples import LARGEST, Values, joined, left_out, parsed, require_level
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 
 _ROUNDING = 1e-12  # a spread below this share of the values' size is that of rounding
-_FARTHEST = 1e6  # from a slope to the end of its interval
-_LARGEST = 1e100  # sums of squares of what is smaller stay finite
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Numbers, one a seed, with what they would have been on resampled test images.
-
-    Attributes
-    ----------
-    values : sequence of float or None, shape (seeds,)
-        None for a seed that has none.
-    redrawn : ndarray of float, shape (seeds, resamples)
-        The same on resampled images: the same resample for all seeds, and for all samples that are compared. Only how they
-        vary counts. A resample in which a seed is not finite is left out.
-
-    Raises
-    ------
-    InputError
-        If there is not a row for each value, or are fewer than two resamples.
-    """
-
-    values: Sequence[float | None]
-    redrawn: np.ndarray
-
-    def __post_init__(self):
-        seeds = len(_numbers("values", self.values))
-        try:
-            shape = np.shape(np.asarray(self.redrawn, float))
-        except (TypeError, ValueError) as error:
-            raise InputError(f"'redrawn' must be an array of numbers of shape ({seeds}, resamples).") from error
-        if len(shape) != 2 or shape[0] != seeds or shape[1] < 2:
-            raise InputError(f"'redrawn' must have the shape ({seeds}, resamples); got {shape}.")
-
-
-Values = Sequence[float | None] | Sample
 
 
 @dataclass(frozen=True)
@@ -137,7 +101,7 @@ class Comparison:
     @property
     def symbol(self) -> str:
         """``"<"`` or ``">"`` if the interval lies below or above 0, ``"?"`` if it holds it or does not exist."""
-        return _symbol(self.low, self.high, 0.0)
+        return side(self.low, self.high, 0.0)
 
 
 @dataclass(frozen=True)
@@ -161,64 +125,6 @@ class Row:
     comparison: Comparison
     bonferroni: float | None
     holm: float | None
-
-
-@dataclass(frozen=True)
-class Pooled:
-    """One regression through the origin over the classes of all models.
-
-    Attributes
-    ----------
-    alpha : float or None
-        The slope α̂.
-    r_squared : float or None
-        Share of Σ (B̄ᶜₜ)² that the line accounts for, in [0, 1]; not centred, as there is no intercept.
-    points : int
-        (model, class) pairs that have both balances.
-    note : str or None
-        Why something is None, and how many points were left out.
-    """
-
-    alpha: float | None
-    r_squared: float | None
-    points: int
-    note: str | None
-
-
-@dataclass(frozen=True)
-class Corrected:
-    """The slope over seeds with the noise of the test set deducted.
-
-    Attributes
-    ----------
-    alpha : float or None
-        α_corrected, or None where it is not identifiable.
-    values : tuple of float or None
-        One a seed, a sample for `interval`, `t_test` and the families; their mean is `alpha`. None for a seed without both
-        sums, and for all seeds where the slope is not identifiable.
-    note : str or None
-        Why the slope is not identifiable, and how many seeds were left out.
-    interval : Interval
-        Of `alpha`, against 1: Fieller's, which is not symmetric where the signal is weak. Without ends where there is none.
-    redrawn : ndarray of float, shape (seeds, resamples), or None
-        `values` on resampled images, as in `Sample`, where these were given.
-    """
-
-    alpha: float | None
-    values: tuple[float | None, ...]
-    interval: Interval
-    note: str | None
-    redrawn: np.ndarray | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def identifiable(self) -> bool:
-        """Whether there is a slope."""
-        return self.alpha is not None
-
-    @property
-    def sample(self) -> Values:
-        """`values`, with what resampled images make of them where that is known."""
-        return self.values if self.redrawn is None else Sample(self.values, self.redrawn)
 
 
 def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> Interval:
@@ -261,13 +167,13 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
     >>> interval([1.31]).note
     'one seed: an interval needs at least two'
     """
-    _require_level(level)
-    if not (isinstance(reference, Real) and abs(reference) < _LARGEST):
+    require_level(level)
+    if not (isinstance(reference, Real) and abs(reference) < LARGEST):
         raise InputError(f"reference must be a finite number, such as 1; got {reference!r}.")
-    given, redrawn = _sample("values", values)
+    given, redrawn = parsed("values", values)
     there = ~np.isnan(given)
     present, redrawn = given[there], None if redrawn is None else redrawn[there]
-    left_out = _left_out(given.size - present.size, given.size, "values")
+    omitted = left_out(given.size - present.size, given.size, "values")
     mean = float(present.mean()) if present.size else None
     if present.size < 2:
         reason = f"{'one seed' if present.size else 'no values'}: an interval needs at least two"
@@ -275,8 +181,8 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
         reason = "all values are the same: without spread between seeds there is no interval"
     else:
         low, high = found.interval(level)
-        return Interval(present.size, mean, low, high, level, _symbol(low, high, reference), left_out)
-    return Interval(present.size, mean, None, None, level, "?", _joined(reason, left_out))
+        return Interval(present.size, mean, low, high, level, side(low, high, reference), omitted)
+    return Interval(present.size, mean, None, None, level, "?", joined(reason, omitted))
 
 
 def t_test(
@@ -331,12 +237,12 @@ def t_test(
     >>> round(found.difference, 3), round(found.statistic, 2), round(found.p, 3)
     (0.157, 8.88, 0.012)
     """
-    _require_level(level)
+    require_level(level)
     if alternative not in ALTERNATIVES:
         raise unknown("alternative", str(alternative), ALTERNATIVES)
     if paired and equal_variances:
         raise InputError("equal_variances is about independent samples: leave it out, or set paired=False.")
-    (first, redrawn), (second, others) = _sample("a", a), _sample("b", b)
+    (first, redrawn), (second, others) = parsed("a", a), parsed("b", b)
     if (redrawn is None) != (others is None) or (redrawn is not None and redrawn.shape[1] != others.shape[1]):
         raise InputError("'a' and 'b' must both have the same resamples, or none.")
     if paired:
@@ -526,178 +432,11 @@ def against_control(samples: Mapping[Hashable, Values], control: Values, *, leve
     return _family((key, "control", test(samples[key], control)) for key in _mapping("samples", samples))
 
 
-def pooled(before, after) -> Pooled:
-    """Fit one line through the origin to the classes of all models.
-
-    α̂ = Σ xy / Σ x² and r² = (Σ xy)² / (Σ x² Σ y²), x = B̄ᶜ and y = B̄ᶜₜ over all (model, class) points.
-
-    Parameters
-    ----------
-    before, after : array_like, shape (models, classes)
-        Normalized recall balances. NaN or None marks a class without one; a point needs both.
-
-    Returns
-    -------
-    Pooled
-        Noise of the test set is not deducted: compare `corrected`.
-
-    Raises
-    ------
-    InputError
-        If the arrays differ in shape, are not two-dimensional, or hold something that is no number.
-
-    References
-    ----------
-    Good et al., NeurIPS 2022.
-
-    Examples
-    --------
-    >>> found = pooled([[0.1, -0.1], [0.2, -0.2]], [[0.15, -0.15], [0.2, -0.2]])
-    >>> round(found.alpha, 3), round(found.r_squared, 3), found.points
-    (1.1, 0.968, 4)
-    """
-    x, y = _balances("before", before), _balances("after", after)
-    if x.shape != y.shape:
-        raise InputError(f"before and after must have the same models and classes; got shapes {x.shape} and {y.shape}.")
-    complete = ~(np.isnan(x) | np.isnan(y))
-    left_out = _left_out(x.size - int(complete.sum()), x.size, "points")
-    x, y = x[complete], y[complete]
-    product, square, other = float(np.sum(x * y)), float(np.sum(x**2)), float(np.sum(y**2))
-    if not x.size:
-        return Pooled(None, None, 0, _joined("no points: no class has a balance before and after", left_out))
-    if square <= LEAST_SIGNAL:
-        return Pooled(None, None, x.size, _joined("not identifiable: all balances before are 0", left_out))
-    if other <= LEAST_SIGNAL:
-        return Pooled(product / square, None, x.size, _joined("no r²: all balances after are 0", left_out))
-    return Pooled(product / square, min(1.0, product / square * product / other), x.size, left_out)
-
-
-def corrected(covariation: Values, signal: Values, *, level: float = 0.99) -> Corrected:
-    """Estimate the slope over seeds with the noise of the test set deducted.
-
-    A ratio of sums, so that a seed whose own slope is not identifiable takes part and none is chosen by its outcome. With
-    cₛ = Σ B̄ᶜB̄ᶜₜ − Σ κ̂ᶜ and gₛ = Σ (B̄ᶜ)² − Σ σ̂²ᶜ of seed s:
-
-    - α_corrected = Σ cₛ / Σ gₛ;
-    - vₛ = α_corrected + (cₛ − α_corrected · gₛ) / mean(g), its linearization, whose mean is α_corrected and whose spread is
-      that of the ratio estimator to first order: for tests of differences;
-    - its own interval holds the slopes α₀ for which the t-interval of mean(c − α₀ g) holds 0 (Fieller).
-
-    Parameters
-    ----------
-    covariation, signal : sequence of float or None, shape (seeds,), or both Sample
-        cₛ and gₛ, as `tfrecall.report.slope.Alpha` holds them. A seed that lacks either is left out. Resampled, they are the
-        sums Σ B̄ᶜB̄ᶜₜ and Σ (B̄ᶜ)² of `tfrecall.report.resampling.Terms`: what is deducted does not vary.
-    level : float
-        The slope counts as identifiable if the t-interval of mean(g) at this level, two-sided, lies above 0: a ratio has a
-        bounded confidence set at a level only then (Fieller). In (0, 1).
-
-    Returns
-    -------
-    Corrected
-        One seed alone is not identifiable here: its own `Alpha` says whether it is.
-
-    Raises
-    ------
-    InputError
-        If a value is neither a finite number nor None, the samples differ in length, or the level is out of range.
-
-    Notes
-    -----
-    The deduction is right on average over test sets. Models that are measured on the same images share part of those images'
-    noise, which their spread does not show: more seeds do not narrow it, only more images do. Give a `Sample` to have it
-    counted. Its variance comes out too large where the signal is weak, up to three times where there is none, since
-    resamples add noise to what has noise already: the interval then holds the slope more often than it says, and fewer
-    slopes count as identifiable than could.
-
-    References
-    ----------
-    Cochran, *Sampling Techniques*, 3rd edition 1977, chapter 6.
-    Fieller, *Some problems in interval estimation*, Journal of the Royal Statistical Society B 1954.
-
-    Examples
-    --------
-    >>> found = corrected([0.13, 0.12, 0.14, 0.11], [0.10, 0.09, 0.11, 0.10])
-    >>> round(found.alpha, 3), [round(value, 3) for value in found.values]
-    (1.25, [1.3, 1.325, 1.275, 1.1])
-    >>> found.interval.symbol
-    '?'
-    """
-    _require_level(level)
-    (c, redrawn_c), (g, redrawn_g) = _sample("covariation", covariation), _sample("signal", signal)
-    if c.size != g.size:
-        raise InputError(f"covariation and signal must have one value a seed each; got {c.size} and {g.size} values.")
-    if (redrawn_c is None) != (redrawn_g is None) or (redrawn_c is not None and redrawn_c.shape != redrawn_g.shape):
-        raise InputError("'covariation' and 'signal' must both have the same resamples, or none.")
-    complete = ~(np.isnan(c) | np.isnan(g))
-    left_out = _left_out(c.size - int(complete.sum()), c.size, "seeds")
-    if redrawn_c is not None:
-        redrawn_c, redrawn_g = (np.where(complete[:, None], drawn, np.nan) for drawn in (redrawn_c, redrawn_g))
-    reason = _unidentifiable(_with(g, redrawn_g, complete), level)
-    if reason:
-        nothing = None if redrawn_g is None else np.full_like(redrawn_g, np.nan)
-        values = (None,) * c.size
-        return Corrected(
-            None, values, interval(values, level=level), _joined(f"not identifiable: {reason}", left_out), nothing
-        )
-    alpha = c[complete].sum() / g[complete].sum()
-    scale = g[complete].mean()
-    linearized = alpha + (c - alpha * g) / scale
-    values = tuple(float(value) if there else None for value, there in zip(linearized, complete))
-    redrawn = None if redrawn_c is None else (redrawn_c - alpha * redrawn_g) / scale
-    found = _fieller(float(alpha), (c, redrawn_c), (g, redrawn_g), complete, values, level)
-    return Corrected(float(alpha), values, found, left_out, redrawn)
-
-
-def _fieller(alpha: float, covariation, signal, complete: np.ndarray, values: Values, level: float) -> Interval:
-    """Return the slopes α₀ for which mean(c − α₀ g) may be 0: its t-interval holds 0."""
-    from scipy.optimize import brentq
-
-    (c, redrawn_c), (g, redrawn_g) = covariation, signal
-
-    def surely(slope: float) -> float:
-        """Return by how much the interval at a slope leaves 0 out: below 0 where it holds it."""
-        drawn = None if redrawn_c is None else redrawn_c - slope * redrawn_g
-        found = interval(_with(c - slope * g, drawn, complete), level=level, reference=0.0)
-        return abs(found.mean) if found.low is None else max(found.low, -found.high)
-
-    plain = interval(values, level=level)
-    if surely(alpha) >= 0:  # the same slope for all seeds, whatever the images
-        return plain
-    ends = []
-    for direction in (-1, 1):
-        step = 1.0
-        while surely(alpha + direction * step) < 0 and step < _FARTHEST:
-            step *= 2
-        ends.append(brentq(surely, alpha, alpha + direction * step, xtol=1e-12) if step < _FARTHEST else None)
-    low, high = sorted(ends) if None not in ends else (None, None)
-    return Interval(plain.n, alpha, low, high, level, _symbol(low, high, 1.0), plain.note)
-
-
-def _with(values: np.ndarray, redrawn: np.ndarray | None, there: np.ndarray) -> Values:
-    """Return those seeds of a sample that are there."""
-    return list(values[there]) if redrawn is None else Sample(list(values[there]), redrawn[there])
-
-
-def _unidentifiable(signal: Values, level: float) -> str | None:
-    """Return why these seeds' signals bear no slope, or None if they do."""
-    found = interval(signal, level=level, reference=0.0)
-    if not found.n:
-        return "no seed has both sums"
-    if found.n == 1:
-        return "one seed does not show how far the signal varies; its own report says what it bears"
-    least = found.mean if found.low is None else found.low  # signals that are all the same vary not at all
-    if least > LEAST_SIGNAL:
-        return None
-    over = "these seeds and images" if isinstance(signal, Sample) else "these seeds"
-    return f"the signal is not clearly above 0 over {over}, at level {level:g}"
-
-
 def _paired(a, b, redrawn, others, alternative: str, level: float) -> Comparison:
     if a.size != b.size:
         raise InputError(f"paired samples must have one value a seed each, of the same seeds; got {a.size} and {b.size}.")
     complete = ~(np.isnan(a) | np.isnan(b))
-    left_out = _left_out(a.size - int(complete.sum()), a.size, "pairs")
+    omitted = left_out(a.size - int(complete.sum()), a.size, "pairs")
     a, b = a[complete], b[complete]
     differences = a - b
     if a.size < 2:
@@ -708,9 +447,9 @@ def _paired(a, b, redrawn, others, alternative: str, level: float) -> Comparison
         shared = _shared_variance(None if redrawn is None else redrawn[complete] - others[complete])
         found = _Difference(differences.mean(), parts, shared)
         if found.varies:
-            return _tested("paired", found, alternative, a, b, level, 0.0 if same else differences.std(ddof=1), left_out)
+            return _tested("paired", found, alternative, a, b, level, 0.0 if same else differences.std(ddof=1), omitted)
         reason = "all differences are the same: without spread between seeds there is no test"
-    return _untested("paired", alternative, a, b, level, _joined(reason, left_out))
+    return _untested("paired", alternative, a, b, level, joined(reason, omitted))
 
 
 def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool, level: float) -> Comparison:
@@ -719,10 +458,10 @@ def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool,
     if redrawn is not None:
         redrawn, others = redrawn[~np.isnan(a)], others[~np.isnan(b)]
     a, b = a[~np.isnan(a)], b[~np.isnan(b)]
-    left_out = _left_out(given - a.size - b.size, given, "values")
+    omitted = left_out(given - a.size - b.size, given, "values")
     if min(a.size, b.size) < 2:
         reason = f"{a.size} and {b.size} seeds: an independent test needs at least two in each sample"
-        return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
+        return _untested(kind, alternative, a, b, level, joined(reason, omitted))
     df = a.size + b.size - 2
     pooled = ((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / df
     if _same(np.sqrt(pooled), a, b):
@@ -734,8 +473,8 @@ def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool,
     found = _Difference(a.mean() - b.mean(), parts, _shared_variance(redrawn, others))
     if not found.varies:
         reason = "all values of each sample are the same: without spread between seeds there is no test"
-        return _untested(kind, alternative, a, b, level, _joined(reason, left_out))
-    return _tested(kind, found, alternative, a, b, level, np.sqrt(pooled), left_out)
+        return _untested(kind, alternative, a, b, level, joined(reason, omitted))
+    return _tested(kind, found, alternative, a, b, level, np.sqrt(pooled), omitted)
 
 
 @dataclass(frozen=True)
@@ -811,7 +550,7 @@ def _tested(kind, found: _Difference, alternative, a, b, level, spread, note) ->
     t, p = found.test(alternative)
     numbers = (found.value, *found.interval(level), level, t, found.df, p)
     effect = float(found.value / spread) if spread else None
-    note = note if spread else _joined("no effect size: seeds do not differ", note)
+    note = note if spread else joined("no effect size: seeds do not differ", note)
     return Comparison(kind, alternative, (a.size, b.size), *map(float, numbers), effect, note)
 
 
@@ -834,7 +573,8 @@ def _family(compared: Iterable[tuple[Hashable, Hashable, Comparison]]) -> tuple[
     )
 
 
-def _symbol(low: float | None, high: float | None, reference: float) -> str:
+def side(low: float | None, high: float | None, reference: float) -> str:
+    """Return ``"<"`` or ``">"`` if an interval lies below or above a reference, ``"?"`` if it holds it or does not exist."""
     if low is None:
         return "?"
     return "<" if high < reference else ">" if low > reference else "?"
@@ -842,49 +582,6 @@ def _symbol(low: float | None, high: float | None, reference: float) -> str:
 
 def _same(spread: float, *samples: np.ndarray) -> bool:
     return bool(spread <= _ROUNDING * max(np.abs(sample).max() for sample in samples))
-
-
-def _left_out(missing: int, given: int, what: str) -> str | None:
-    return f"left out for want of a value: {missing} of {given} {what}" if missing else None
-
-
-def _joined(*notes: str | None) -> str:
-    return "; ".join(note for note in notes if note)
-
-
-def _require_level(level: float) -> None:
-    if not (isinstance(level, Real) and 0 < level < 1):
-        raise InputError(f"level must lie between 0 and 1, such as 0.99; got {level!r}.")
-
-
-def _sample(name: str, given: Values) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return a sample's values as an array, NaN where it has none, and what they are on resampled images."""
-    if isinstance(given, Sample):
-        return _numbers(name, given.values), np.asarray(given.redrawn, float)
-    return _numbers(name, given), None
-
-
-def _numbers(name: str, values) -> np.ndarray:
-    if isinstance(values, (str, Mapping)) or not isinstance(values, Iterable):
-        raise InputError(f"'{name}' must be a sequence of numbers, one a seed; got {type(values).__name__}.")
-    values = list(values)
-    for value in values:
-        if value is not None and not (isinstance(value, Real) and abs(value) < _LARGEST):
-            raise InputError(f"'{name}' must hold finite numbers, and None for a seed without one; got {value!r}.")
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
-
-
-def _balances(name: str, values) -> np.ndarray:
-    """Return balances as an array [model, class], NaN where there is none."""
-    try:
-        array = np.array(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"'{name}' must hold one row of numbers a model, of one length; got something else.") from error
-    if array.ndim != 2:
-        raise InputError(f"'{name}' must have the shape (models, classes); got {array.shape}.")
-    if (np.abs(array) >= _LARGEST).any():
-        raise InputError(f"'{name}' must hold finite numbers, and None or NaN for a class without one; got an infinite one.")
-    return array
 
 
 def _mapping(name: str, samples: Mapping) -> Mapping:
@@ -896,6 +593,6 @@ def _mapping(name: str, samples: Mapping) -> Mapping:
 def _ratios(name: str, samples: Mapping[float, Values]) -> list[float]:
     """Return the ratios of the samples, the lowest first."""
     for ratio in _mapping(name, samples):
-        if not (isinstance(ratio, Real) and abs(ratio) < _LARGEST):
+        if not (isinstance(ratio, Real) and abs(ratio) < LARGEST):
             raise InputError(f"'{name}' must be keyed by compression ratio, numbers such as 2 or 10; got {ratio!r}.")
     return sorted(samples)

@@ -47,7 +47,7 @@ class Alpha:
     covariation, signal : float or None
         Numerator Σ B̄ᶜB̄ᶜₜ − Σ κ̂ᶜ and denominator Σ (B̄ᶜ)² − Σ σ̂²ᶜ of `corrected`, given also where the slope is not
         identifiable: over many models their sums may still tell what one model does not
-        (`tfrecall.report.inference.corrected`). None where the noise itself cannot be estimated: an accuracy that is 0 or
+        (`tfrecall.report.pooling.corrected`). None where the noise itself cannot be estimated: an accuracy that is 0 or
         close to it, or fewer than 5 images in the median class; and in reports of versions that did not write them.
     """
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfrecall.errors import InputError
-from tfrecall.report import inference
-from tfrecall.report.inference import Comparison, Corrected, Interval, Pooled
+from tfrecall.report import inference, pooling
+from tfrecall.report.inference import Comparison, Interval
+from tfrecall.report.pooling import Corrected, Pooled
 from tfrecall.report.resampling import Terms
+from tfrecall.report.samples import Sample
 from tfrecall.study.frames import CONTROL
 
 if TYPE_CHECKING:
@@ -170,18 +172,24 @@ class Measured:
     @cached_property
     def corrected(self) -> Corrected:
         """α over all seeds with the noise of the test set deducted."""
-        sums: list[inference.Values] = [self.sample("covariation"), self.sample("signal")]
+        sums: list = [self.sample("covariation"), self.sample("signal")]
         if self.images is not None:
             sums = [
-                inference.Sample(values, np.concatenate([getattr(terms, name) for terms in self._terms()]))
+                Sample(values, np.concatenate([getattr(terms, name) for terms in self._terms()]))
                 for values, name in zip(sums, ("numerators", "denominators"))
             ]
-        return inference.corrected(*sums, level=self.level)
+        return pooling.corrected(*sums, level=self.level)
+
+    @cached_property
+    def recalls(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Recall before and after, each [seed, class]."""
+        return self.by_class("recall_before"), self.by_class("recall_after")
 
     @cached_property
     def changes(self) -> pd.DataFrame:
         """The change of recall, [seed, class]."""
-        return self.by_class("recall_after") - self.by_class("recall_before")
+        before, after = self.recalls
+        return after - before
 
     def _terms(self) -> list[Terms]:
         """Return the terms on resampled images by seed, NaN for a seed that is missing."""
@@ -221,7 +229,7 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
         corrected_interval=corrected.interval,
         control=against,
         control_corrected=against_corrected,
-        pooled=inference.pooled(*(measured.by_class(f"normalized_{side}").to_numpy(float) for side in ("before", "after"))),
+        pooled=pooling.pooled(*(measured.by_class(f"normalized_{side}").to_numpy(float) for side in ("before", "after"))),
         before=inference.interval(measured.sample("accuracy_before"), level=level, reference=0.0),
         accuracy=inference.interval(measured.sample("accuracy_after"), level=level, reference=0.0),
         identifiable=int((measured.cells["verdict"] != "not identifiable").sum()),
@@ -235,7 +243,7 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
 def class_changes(at: Combination, found: Mapping[Combination, Measured]) -> Iterable[ClassChange]:
     """Yield what a combination does to each class that has test images."""
     measured = found[at]
-    before, after = (measured.by_class(f"recall_{side}") for side in ("before", "after"))
+    before, after = measured.recalls
     control = None if at.control else found.get(at.beside)
     for name in measured.changes:
         sample = values(measured.changes[name])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tfrecall import sparsity
 from tfrecall.errors import InputError
+from tfrecall.report.document import COLUMNS
 from tfrecall.study.cell import Cell
 from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
@@ -33,18 +34,7 @@ _ALPHA = {
     "covariation": "covariation",
     "signal": "signal",
 }
-_CLASS = (
-    "support",
-    "recall_before",
-    "recall_after",
-    "precision_before",
-    "precision_after",
-    "f1_before",
-    "f1_after",
-    "normalized_before",
-    "normalized_after",
-    "intensification",
-)
+_CLASS = ("support", *(name for name in COLUMNS if not name.startswith("balance_")))
 
 
 def frames(store: Store, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:

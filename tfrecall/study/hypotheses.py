@@ -52,19 +52,14 @@ def families(estimates: dict[Combination, Estimate], level: float) -> Iterable[F
     yield Family(
         "Consecutive ratios",
         "E[α] at the lower ratio is less than at the higher one (one-sided, paired)",
-        tuple(
-            _column(fixed, partial(inference.consecutive_ratios, level=level), members)
-            for fixed, members in _grouped(estimates, "ratio")
-            if len(members) > 1
-        ),
+        _columns(partial(inference.consecutive_ratios, level=level), _grouped(estimates, "ratio")),
     )
     yield Family(
         "Model sizes",
         "E[α] of the smaller model is greater than the larger one's (one-sided, independent, Welch)",
-        tuple(
-            _column(fixed, partial(inference.consecutive_sizes, level=level), _by_size(members))
-            for fixed, members in _grouped(estimates, "model")
-            if len(members) > 1
+        _columns(
+            partial(inference.consecutive_sizes, level=level),
+            [(fixed, _by_size(members)) for fixed, members in _grouped(estimates, "model")],
         ),
     )
     yield Family(
@@ -82,10 +77,9 @@ def families(estimates: dict[Combination, Estimate], level: float) -> Iterable[F
     yield Family(
         "Algorithms",
         "E[α] differs (two-sided, paired)",
-        tuple(
-            _column(fixed, partial(inference.algorithm_pairs, level=level), members)
-            for fixed, members in _grouped({at: found for at, found in estimates.items() if not found.repeated}, "algorithm")
-            if len(members) > 1
+        _columns(
+            partial(inference.algorithm_pairs, level=level),
+            _grouped({at: found for at, found in estimates.items() if not found.repeated}, "algorithm"),
         ),
     )
     yield Family(
@@ -97,6 +91,11 @@ def families(estimates: dict[Combination, Estimate], level: float) -> Iterable[F
             if (control := estimates.get(next(iter(members.values())).combination.beside))
         ),
     )
+
+
+def _columns(test: Callable, groups: Iterable[tuple[str, dict]]) -> tuple[Column, ...]:
+    """Do the tests within each group that has anything to compare."""
+    return tuple(_column(fixed, test, members) for fixed, members in groups if len(members) > 1)
 
 
 def _column(label: str, test: Callable, *groups: dict) -> Column:
