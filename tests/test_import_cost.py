@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ FLOORS = {
     "tfrecall.report.samples": 1,
     "tfrecall.report.pooling": 1,
     "tfrecall.report.resampling": 1,
+    "tfrecall.tfmot": 2,
     "tfrecall.weights": 2,
     "tfrecall.regularizers": 2,
     "tfrecall.schedules": 2,
@@ -96,6 +98,8 @@ def violations(module, source, modules, is_package=False):
     for name in imported(module, source, modules, is_package):
         if floor(module) <= 1 and name.split(".")[0] in TENSORFLOW:
             found.append(f"{module} (floor {floor(module)}) imports {name}")
+        if name.split(".")[0] == "tensorflow_model_optimization" and module != "tfrecall.tfmot":
+            found.append(f"{module} imports {name}, which changes tf.keras: take it from tfrecall.tfmot")
         if name.split(".")[0] != "tfrecall" or name == module:
             continue
         same_room = package_of(module) is not None and package_of(module) == package_of(name)
@@ -131,6 +135,7 @@ def test_no_file_imports_from_above_its_floor():
         ("tfrecall.experiment", "from tfrecall.cli import options"),
         ("tfrecall.errors", "from tfrecall.sparsity import sparsity"),
         ("tfrecall.pruning.tfmot", "from .. import training"),
+        ("tfrecall.schedules", "from tensorflow_model_optimization.sparsity.keras import PruningSchedule"),
     ],
 )
 def test_an_import_from_above_is_seen(module, source):
@@ -162,6 +167,19 @@ def test_importing_the_package_loads_nothing_heavy():
     loaded = loaded_by("import tfrecall; dir(tfrecall); tfrecall.errors; tfrecall.InputError")
     assert "tfrecall" in loaded
     assert not loaded & (TENSORFLOW | {"numpy", "click", "scipy", "matplotlib"})
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("", "keras"), ("1", "tf_keras")])
+def test_what_tf_keras_stands_for_is_left_to_its_user(chosen, expected):
+    """tfmot makes it stand for tf_keras where it was not used before, in this process and those it starts."""
+    code = (
+        "import os; import tensorflow as tf; import tfrecall; tfrecall.schedules.OneShot(0.5); tfrecall.PruningCallback();"
+        "print(tf.keras.Model.__module__.partition('.')[0], tf.optimizers.SGD.__module__.partition('.')[0],"
+        "os.environ['TF_USE_LEGACY_KERAS'])"
+    )
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": chosen}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout.split() == [expected, expected, *([chosen] if chosen else [])], done.stderr
 
 
 def test_measuring_recall_loads_no_tensorflow():

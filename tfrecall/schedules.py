@@ -13,10 +13,10 @@ from functools import cached_property
 
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
 
 from tfrecall import sparsity
 from tfrecall.errors import InputError
+from tfrecall.tfmot import PruningSchedule
 
 
 class Schedule(PruningSchedule):

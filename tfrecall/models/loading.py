@@ -57,11 +57,11 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
         raise InputError(
             f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust its source."
         )
-    from tensorflow_model_optimization.sparsity.keras import prune_scope
     from tf_keras.src.saving.serialization_lib import SafeModeScope
 
     import tfrecall.pruning
     import tfrecall.schedules  # noqa: F401  both register the classes that a wrapped model's file names
+    from tfrecall.tfmot import prune_scope
 
     try:
         # A model saved while it was pruned loads too. Keras's own guard would cover .keras alone.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
+
+from tfrecall.tfmot import PruneLowMagnitude, PruneRegistry
 
 #: of this Keras
 losses = tf_keras.losses

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_callbacks import UpdatePruningStep
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
 
 from tfrecall import criteria, sparsity, weights
 from tfrecall.errors import InputError, unknown
 from tfrecall.pruning import bindings, choice
+from tfrecall.tfmot import PruningSchedule, UpdatePruningStep
 
 
 class PruningCallback(UpdatePruningStep):

@@ -14,12 +14,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from tensorflow_model_optimization.python.core.sparsity.keras import pruning_wrapper
-from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
 
 from tfrecall import weights
 from tfrecall.errors import InputError
 from tfrecall.networks import legacy
+from tfrecall.tfmot import PruneLowMagnitude, PruningSchedule
 
 
 @tf_keras.utils.register_keras_serializable(package="tfrecall")
@@ -36,7 +35,7 @@ class Never(PruningSchedule):
 
 
 @tf_keras.utils.register_keras_serializable(package="tfrecall")
-class MaskedLayer(pruning_wrapper.PruneLowMagnitude):
+class MaskedLayer(PruneLowMagnitude):
     """tfmot's wrapper around a layer, its masks set by tfrecall and held by the weights' constraints.
 
     Parameters
@@ -209,8 +208,8 @@ def _components(weight) -> tuple:
     return getattr(weight, "_values", None) or (getattr(weight, "_variable", weight),)
 
 
-def _wrappers(model) -> dict[str, pruning_wrapper.PruneLowMagnitude]:
-    return {path: layer for path, layer in legacy.walk(model) if isinstance(layer, pruning_wrapper.PruneLowMagnitude)}
+def _wrappers(model) -> dict[str, PruneLowMagnitude]:
+    return {path: layer for path, layer in legacy.walk(model) if isinstance(layer, PruneLowMagnitude)}
 
 
 def _pruning_vars(model) -> dict[str, tuple]:
