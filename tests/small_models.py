@@ -3,22 +3,23 @@
 from tfrecall import training
 
 
-def small_classifier(shape, hidden, classes, seed=0):
+def small_classifier(shape, hidden, classes, seed=0, keras=None):
     """A compiled model of dense layers of `hidden` units, on raw pixels; the same weights for the same seed."""
-    import tf_keras
+    if keras is None:
+        import tf_keras as keras
 
     training.seed_everything(seed)
-    layers = tf_keras.layers
-    model = tf_keras.Sequential(
+    layers = keras.layers
+    model = keras.Sequential(
         [
-            tf_keras.Input(shape),
+            keras.Input(shape),
             layers.Rescaling(1 / 255),
             layers.Flatten(),
             *(layers.Dense(units, activation="relu", name=f"hidden{index}") for index, units in enumerate(hidden, start=1)),
             layers.Dense(classes, activation="softmax", name="last"),
         ]
     )
-    model.compile(tf_keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     return model
 
 

@@ -11,8 +11,10 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tf_keras
 from small_models import small_classifier, small_digits
 
 from tfrecall import datasets, experiment, training
@@ -88,6 +90,9 @@ def small(tmp_path_factory):
     model = small_classifier((8, 8, 1), [24], 10)
     model.fit(x[:500, ..., None], y[:500], epochs=4, verbose=0)
     model.save(folder / "small.keras")
+    again = small_classifier((8, 8, 1), [24], 10, keras=keras)
+    again.set_weights(model.get_weights())
+    again.save(folder / "three.keras")
     return folder
 
 
@@ -330,19 +335,18 @@ def test_overwriting_replaces_what_a_run_writes_and_nothing_else(small, tmp_path
     assert not [name for name in tree(output) if name.startswith(".")]
 
 
-def test_a_saved_model_is_pruned_as_it_is(small, tmp_path):
-    import tf_keras
-
+@pytest.mark.parametrize(("name", "library"), [("small.keras", tf_keras), ("three.keras", keras)])
+def test_a_saved_model_is_pruned_as_it_is(small, tmp_path, name, library):
     (tmp_path / "out").mkdir()  # an empty folder is free
-    experiment.run(small_settings(small, ratio=3), tmp_path / "out")
+    experiment.run(small_settings(small, ratio=3, model=str(small / name)), tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     data = datasets.load(small / "small.npz")
     images = np.concatenate([images for images, _ in data.test.batches(512).as_numpy_iterator()])
-    expected = tf_keras.models.load_model(small / "small.keras").predict(images, verbose=0)
+    expected = library.models.load_model(small / name).predict(images, verbose=0)
     with np.load(tmp_path / "out" / "predictions.npz") as file:
         np.testing.assert_allclose(file["before"], expected, atol=1e-6)
-    saved = tf_keras.models.load_model(tmp_path / "out" / "baseline.keras")
-    for one, other in zip(saved.get_weights(), tf_keras.models.load_model(small / "small.keras").get_weights()):
+    saved = library.models.load_model(tmp_path / "out" / "baseline.keras")
+    for one, other in zip(saved.get_weights(), library.models.load_model(small / name).get_weights()):
         np.testing.assert_array_equal(one, other)
 
 

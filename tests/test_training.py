@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,11 +18,14 @@ def digits():
     return datasets.load("digits", image_shape=(28, 28, 1))
 
 
-def small_model(activation="softmax"):
-    tf_keras.utils.set_random_seed(0)
-    layers = tf_keras.layers
-    return tf_keras.Sequential(
-        [tf_keras.Input((28, 28, 1)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(10, activation=activation)]
+BOTH = pytest.mark.parametrize("library", [tf_keras, keras])
+
+
+def small_model(activation="softmax", library=tf_keras):
+    library.utils.set_random_seed(0)
+    layers = library.layers
+    return library.Sequential(
+        [library.Input((28, 28, 1)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(10, activation=activation)]
     )
 
 
@@ -79,8 +83,10 @@ def test_an_unknown_recipe_is_answered_with_the_known():
 @pytest.mark.parametrize(
     ("schedule", "expected"), [("constant", [1, 1, 1]), ("cosine", [1, 0.5, 0]), ("step", [1, 0.1, 0.01])]
 )
-def test_the_learning_rate_follows_its_schedule(schedule, expected):
-    model = training.compile_model(small_model(), recipe("default", learning_rate=1.0, learning_rate_schedule=schedule), 100)
+@BOTH
+def test_the_learning_rate_follows_its_schedule(schedule, expected, library):
+    chosen = recipe("default", learning_rate=1.0, learning_rate_schedule=schedule)
+    model = training.compile_model(small_model(library=library), chosen, 100)
     rates = []
     for step in (0, 50 if schedule != "step" else 51, 100):
         model.optimizer.iterations.assign(step)
@@ -89,26 +95,29 @@ def test_the_learning_rate_follows_its_schedule(schedule, expected):
     np.testing.assert_allclose(rates, expected, atol=1e-6)
 
 
-def test_momentum_is_nesterovs():
-    model = training.compile_model(small_model(), Recipe(), 10)
+@BOTH
+def test_momentum_is_nesterovs(library):
+    model = training.compile_model(small_model(library=library), Recipe(), 10)
     assert model.optimizer.nesterov
     assert model.optimizer.momentum == 0.9
 
 
 @pytest.mark.parametrize(("activation", "from_logits"), [("softmax", False), (None, True)])
-def test_the_loss_knows_logits_from_probabilities(digits, activation, from_logits):
-    model = training.compile_model(small_model(activation), Recipe(), 10)
+@BOTH
+def test_the_loss_knows_logits_from_probabilities(digits, activation, from_logits, library):
+    model = training.compile_model(small_model(activation, library), Recipe(), 10)
     assert model.loss.get_config()["from_logits"] == from_logits
     probabilities = training.predict(model, digits.test)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     assert probabilities.shape == (len(digits.test), 10)
 
 
-def test_the_weights_of_the_epoch_with_the_lowest_validation_loss_are_left(digits):
+@BOTH
+def test_the_weights_of_the_epoch_with_the_lowest_validation_loss_are_left(digits, library):
     """A learning rate that grows until it ruins the model: the best epoch is neither the first nor the last."""
-    model = small_model()
+    model = small_model(library=library)
     model.compile(
-        tf_keras.optimizers.SGD(tf_keras.optimizers.schedules.ExponentialDecay(0.003, 17, 5.0)),
+        library.optimizers.SGD(library.optimizers.schedules.ExponentialDecay(0.003, 17, 5.0)),
         "sparse_categorical_crossentropy",
     )
     history = training.fit(model, digits.train, digits.validation, recipe("default"), epochs=8, seed=0)
@@ -119,14 +128,17 @@ def test_the_weights_of_the_epoch_with_the_lowest_validation_loss_are_left(digit
     assert loss < history["val_loss"][-1] * 0.99
 
 
-def test_a_loss_that_is_not_finite_ends_training_with_an_error(digits):
-    model = training.compile_model(models.build("lenet5", (28, 28, 1), 10), recipe("default", learning_rate=1e30), 100)
+@BOTH
+def test_a_loss_that_is_not_finite_ends_training_with_an_error(digits, library):
+    model = models.build("lenet5", (28, 28, 1), 10, keras=library)
+    training.compile_model(model, recipe("default", learning_rate=1e30), 100)
     with pytest.raises(TrainingError, match=r"the loss is .* at epoch 1, step \d+: lower the learning rate"):
         training.fit(model, digits.train, digits.validation, recipe("default"), epochs=2, seed=0)
 
 
-def test_lines_print_one_plain_line_an_epoch(digits, capsys):
-    model = training.compile_model(small_model(), Recipe(), 10)
+@BOTH
+def test_lines_print_one_plain_line_an_epoch(digits, capsys, library):
+    model = training.compile_model(small_model(library=library), Recipe(), 10)
     training.fit(model, digits.train, digits.validation, Recipe(), epochs=3, seed=0, progress="lines")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
@@ -134,11 +146,12 @@ def test_lines_print_one_plain_line_an_epoch(digits, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_the_same_seed_trains_the_same_weights(digits):
+@BOTH
+def test_the_same_seed_trains_the_same_weights(digits, library):
     runs = []
     for _ in range(2):
         training.seed_everything(5)
-        model = training.compile_model(models.build("lenet5", (28, 28, 1), 10), Recipe(), 10)
+        model = training.compile_model(models.build("lenet5", (28, 28, 1), 10, keras=library), Recipe(), 10)
         training.fit(model, digits.train, digits.validation, Recipe(), epochs=1, seed=5)
         runs.append(model.get_weights())
     for first, second in zip(*runs):

@@ -291,7 +291,7 @@ def _example_losses(model, loss) -> Callable:
 
     from tfrecall import networks
 
-    losses_of_keras = networks.of(model).losses
+    losses_of_keras = networks.of(model).library.losses
     compiled = loss is None
     loss = getattr(model, "loss", None) if compiled else loss
     if loss is None or (isinstance(loss, list | dict) and not loss):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecall import datasets, models, sparsity, training
+from tfrecall import datasets, models, networks, sparsity, training
 from tfrecall.errors import InputError, unknown
 from tfrecall.publishing import require_place, whole
 from tfrecall.report import document, figures, html
@@ -38,6 +38,7 @@ _PACKAGES = (
     "tfrecall",
     "tensorflow",
     "tf_keras",
+    "keras",
     "tensorflow-model-optimization",
     "tensorflow-datasets",
     "numpy",
@@ -53,7 +54,7 @@ def start(settings: Settings):
     -------
     data : tfrecall.datasets.Dataset
         Its images resized to what the model takes.
-    model : tf_keras.Model
+    model : tf_keras.Model or keras.Model
         New, or loaded from its file.
     scope : tf.distribute.Strategy
         Under whose ``scope()`` whatever is built next is to be built.
@@ -122,18 +123,19 @@ def prune(settings: Settings, data, baseline, scope):
 
     Returns
     -------
-    tf_keras.Model
-        Wrapped, and compiled for fine-tuning. The baseline stays as it is. Without a ratio nothing is pruned.
+    tf_keras.Model or keras.Model
+        With its masks, and compiled for fine-tuning. The baseline stays as it is. Without a ratio nothing is pruned.
     """
     from tfrecall import pruning
 
     recipe = settings.recipe
     with scope.scope():
+        model = networks.of(baseline).copied(baseline)
         if settings.ratio is None:
-            model = pruning.prepare(baseline, settings.include_classifier)
+            model = pruning.prepare(model, settings.include_classifier)
         else:
             model = pruning.prune(
-                baseline,
+                model,
                 settings.ratio,
                 settings.algorithm,
                 data.train.sample(recipe.score_examples, settings.seed),
@@ -175,7 +177,7 @@ def measure(settings: Settings, data, before, one_shot, after, pruned) -> dict:
     data : tfrecall.datasets.Dataset
     before, one_shot, after : array_like, shape (images,) or (images, classes)
         Predictions on the test images before pruning, right after it, and at the end.
-    pruned : tf_keras.Model
+    pruned : tf_keras.Model or keras.Model
         The model at the end, plain.
 
     Returns

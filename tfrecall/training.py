@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 
-from tfrecall import datasets, models
+from tfrecall import datasets, models, networks
 from tfrecall.errors import InputError, TrainingError, unknown
 
 LEARNING_RATE_SCHEDULES = ("constant", "cosine", "step")
@@ -126,10 +126,12 @@ def recipe(name: str, model: str = "", **overrides) -> Recipe:
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and TensorFlow, and make TensorFlow's operations deterministic: same seed, same bytes."""
+    import keras
     import tensorflow as tf
     import tf_keras
 
-    tf_keras.utils.set_random_seed(seed)
+    for library in (keras, tf_keras):
+        library.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
@@ -170,7 +172,7 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
 
     Parameters
     ----------
-    model : tf_keras.Model
+    model : tf_keras.Model or keras.Model
         Its outputs are probabilities or logits (batch, classes).
     chosen : Recipe
     steps : int
@@ -180,13 +182,12 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
 
     Returns
     -------
-    tf_keras.Model
+    tf_keras.Model or keras.Model
         The same model.
     """
-    import tf_keras
-
+    keras = networks.of(model).library
     start = chosen.fine_tune_learning_rate if fine_tune else chosen.learning_rate
-    schedules = tf_keras.optimizers.schedules
+    schedules = keras.optimizers.schedules
     if chosen.learning_rate_schedule == "cosine":
         rate = schedules.CosineDecay(start, steps)
     elif chosen.learning_rate_schedule == "step":
@@ -194,13 +195,13 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
     else:
         rate = start
     if chosen.optimizer == "adamw":
-        optimizer = tf_keras.optimizers.AdamW(rate, weight_decay=chosen.weight_decay)
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=chosen.weight_decay)
     elif chosen.optimizer == "sgd":
-        optimizer = tf_keras.optimizers.SGD(rate, momentum=chosen.momentum, nesterov=chosen.momentum > 0)
+        optimizer = keras.optimizers.SGD(rate, momentum=chosen.momentum, nesterov=chosen.momentum > 0)
     else:
-        optimizer = tf_keras.optimizers.Adam(rate)
-    loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=not models.gives_probabilities(model))
-    model.compile(optimizer, loss, ["accuracy"])
+        optimizer = keras.optimizers.Adam(rate)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not models.gives_probabilities(model))
+    model.compile(optimizer, loss, metrics=["accuracy"])
     return model
 
 
@@ -209,7 +210,7 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
 
     Parameters
     ----------
-    model : tf_keras.Model
+    model : tf_keras.Model or keras.Model
         Compiled.
     train, validation : tfrecall.datasets.Split
     chosen : Recipe
@@ -231,13 +232,14 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
     TrainingError
         If the loss is no longer finite.
     """
+    library = networks.of(model).library
     with datasets.reading():
         history = model.fit(
             train.batches(chosen.batch_size, shuffle_seed=seed),
             validation_data=validation.batches(chosen.batch_size),
             epochs=epochs,
             verbose=int(progress == "bar"),
-            callbacks=[*callbacks, *_guards(), *([_epoch_lines()] if progress == "lines" else [])],
+            callbacks=[*callbacks, *_guards(library), *([_epoch_lines(library)] if progress == "lines" else [])],
         )
     return history.history
 
@@ -249,11 +251,10 @@ def predict(model, split, batch_size: int = 256):
     return models.probabilities(model, outputs).numpy()
 
 
-def _guards() -> list:
+def _guards(keras) -> list:
     """Return the callbacks that keep the best weights and stop at a loss that is not finite."""
-    import tf_keras
 
-    class BestWeights(tf_keras.callbacks.Callback):
+    class BestWeights(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             self.best, self.weights = math.inf, None
 
@@ -265,7 +266,7 @@ def _guards() -> list:
             if self.weights is not None:
                 self.model.set_weights(self.weights)
 
-    class StopIfNotFinite(tf_keras.callbacks.Callback):
+    class StopIfNotFinite(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             self.epoch = epoch
 
@@ -282,11 +283,10 @@ def _guards() -> list:
     return [StopIfNotFinite(), BestWeights()]
 
 
-def _epoch_lines():
+def _epoch_lines(keras):
     """Return the callback that prints one line an epoch."""
-    import tf_keras
 
-    class EpochLines(tf_keras.callbacks.Callback):
+    class EpochLines(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             numbers = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
             print(f"epoch {epoch + 1}/{self.params['epochs']}  {numbers}", flush=True)

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from small_models import small_classifier, small_digits
 from tfrecall.cli import main
 
-from tfrecall import datasets, training
+from tfrecall import datasets, models, training
 
 CONFIGURED = ("model", "dataset", "ratio", "algorithm", "scope", "include_classifier", "seed", "strategy", "unsafe")
 
@@ -28,6 +29,10 @@ def shelf(tmp_path_factory):
     model.fit(x[:400, ..., None], y[:400], epochs=4, verbose=0)
     for name in ("small.keras", "small.h5", "small"):
         model.save(folder / name)
+    again = small_classifier((8, 8, 1), [20, 12], 10, keras=keras)
+    again.set_weights(model.get_weights())
+    for name in ("three.keras", "three.h5"):
+        again.save(folder / name)
     np.save(folder / "expected.npy", model.predict(x[400:700, ..., None], verbose=0))
     return folder
 
@@ -54,9 +59,7 @@ def read(folder, name):
 
 
 def kernels(folder):
-    import tf_keras
-
-    model = tf_keras.models.load_model(Path(folder) / "pruned.keras")
+    model = models.load(Path(folder) / "pruned.keras")
     return {layer.name: layer.kernel.numpy() for layer in model.layers if hasattr(layer, "kernel")}
 
 
@@ -147,12 +150,51 @@ def test_short_names_mean_the_same_and_the_default_is_undecayed(shelf):
     assert [str(path) for path in Path("runs").iterdir()] == [str(default)]
 
 
-@pytest.mark.parametrize("name", ["small.keras", "small.h5", "small"])
-def test_a_saved_model_in_place_of_a_name(shelf, name):
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [
+        ("small.keras", "tf_keras"),
+        ("small.h5", "tf_keras"),
+        ("small", "tf_keras"),
+        ("three.keras", "keras"),
+        ("three.h5", "keras"),
+    ],
+)
+def test_a_saved_model_in_place_of_a_name(shelf, name, library):
     prune(shelf, "--quiet", "--output", "out", model=name)
     with np.load("out/predictions.npz") as file:
         np.testing.assert_allclose(file["before"], np.load(shelf / "expected.npy"), atol=1e-6)
     assert sum(zeros("out").values()) == round(TOTAL / 2)
+    for file in ("baseline.keras", "pruned.keras"):  # each file is of the Keras that wrote the model
+        assert type(models.load(Path("out") / file)).__module__.split(".")[0] == library
+
+
+def test_both_kerases_prune_the_same(shelf):
+    """The same weights, data and ratio: right after pruning the models agree, and so do the masks at the end."""
+    found = {}
+    for name in ("small.keras", "three.keras"):
+        prune(shelf, "--quiet", "--output", name, "--ratio", 5, model=name)
+        found[name] = {layer: kernel == 0 for layer, kernel in kernels(name).items()}
+    for layer, mask in found["small.keras"].items():
+        np.testing.assert_array_equal(mask, found["three.keras"][layer])
+    one, other = (read(name, "report.json") for name in found)
+    assert one["one_shot"] == other["one_shot"]
+
+
+def test_a_file_of_keras_3_goes_through_the_other_commands(shelf):
+    small = ("--dataset", shelf / "small.npz")
+    prune(shelf, "--quiet", "--output", "out", model="three.keras")
+    evaluations = [invoke("evaluate", shelf / name, *small, "--format", "json") for name in ("small.keras", "three.keras")]
+    one, other = (json.loads(done.stdout) for done in evaluations)
+    assert one.pop("model") != other.pop("model")
+    assert one == other
+    compared = invoke("report", shelf / "small.keras", "out/pruned.keras", *small, "--format", "json")
+    assert compared.exit_code == 0, compared.output
+    assert json.loads(compared.stdout)["after"] == read("out", "report.json")["after"]
+    for form, name in (("savedmodel", "served"), ("tflite", "served.tflite")):
+        exported = invoke("export", "out/pruned.keras", "--format", form, "--output", name)
+        assert exported.exit_code == 0, exported.output
+        assert Path(name).exists()
 
 
 def test_overwrite_keeps_what_is_not_the_runs(shelf):

@@ -6,26 +6,31 @@ import subprocess
 import sys
 import zipfile
 
+import keras
 import numpy as np
 import pytest
 import tf_keras
 
 from tfrecall import models, prune
 from tfrecall.errors import InputError
+from tfrecall.regularizers import UndecayedL2
 
 
-def small_model():
-    layers = tf_keras.layers
-    return tf_keras.Sequential(
-        [tf_keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3, activation="softmax")]
+def small_model(library=tf_keras):
+    layers = library.layers
+    return library.Sequential(
+        [library.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3, activation="softmax")]
     )
 
 
-def lambda_model():
-    layers = tf_keras.layers
-    return tf_keras.Sequential(
-        [tf_keras.Input((8, 8, 1)), layers.Lambda(lambda x: x * 2), layers.Flatten(), layers.Dense(3, activation="softmax")]
+def lambda_model(library=tf_keras):
+    layers = library.layers
+    return library.Sequential(
+        [library.Input((8, 8, 1)), layers.Lambda(lambda x: x * 2), layers.Flatten(), layers.Dense(3, activation="softmax")]
     )
+
+
+FORMATS = [(tf_keras, ".keras"), (tf_keras, ".h5"), (tf_keras, ""), (keras, ".keras"), (keras, ".h5")]
 
 
 def save(model, folder, ending):
@@ -46,10 +51,11 @@ def rewrite_config(path, change):
             archive.writestr(name, content)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
-def test_every_format_gives_the_same_predictions(tmp_path, ending):
-    model = small_model()
+@pytest.mark.parametrize(("library", "ending"), FORMATS)
+def test_every_format_gives_the_same_predictions(tmp_path, library, ending):
+    model = small_model(library)
     loaded = models.load(save(model, tmp_path, ending))
+    assert isinstance(loaded, library.Model)
     images = np.random.default_rng(0).uniform(0, 255, (5, 8, 8, 1)).astype("float32")
     np.testing.assert_allclose(loaded(images), model(images), rtol=1e-5)
 
@@ -62,9 +68,9 @@ def test_a_model_saved_while_it_was_pruned_loads(tmp_path, ending):
     np.testing.assert_allclose(loaded(images), pruned(images), rtol=1e-5)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
-def test_lambda_layers_are_refused_unless_unsafe(tmp_path, ending):
-    path = save(lambda_model(), tmp_path, ending)
+@pytest.mark.parametrize(("library", "ending"), FORMATS)
+def test_lambda_layers_are_refused_unless_unsafe(tmp_path, library, ending):
+    path = save(lambda_model(library), tmp_path, ending)
     with pytest.raises(InputError, match=r"Lambda.*--unsafe"):
         models.load(path)
     images = np.ones((1, 8, 8, 1), "float32")
@@ -81,10 +87,18 @@ def test_a_lambda_deep_inside_is_found(tmp_path):
 
 @pytest.mark.parametrize(
     ("module", "function"),
-    [("os", "system"), ("tf_keras.utils", "get_file"), ("builtins", "eval"), ("subprocess", "run")],
+    [
+        ("os", "system"),
+        ("tf_keras.utils", "get_file"),
+        ("keras.utils", "get_file"),
+        ("keras.src.ops.core", "map"),
+        ("builtins", "eval"),
+        ("subprocess", "run"),
+    ],
 )
-def test_a_file_that_names_foreign_code_is_refused_before_it_is_imported(tmp_path, module, function):
-    path = save(small_model(), tmp_path, ".keras")
+@pytest.mark.parametrize("library", [tf_keras, keras])
+def test_a_file_that_names_foreign_code_is_refused_before_it_is_imported(tmp_path, library, module, function):
+    path = save(small_model(library), tmp_path, ".keras")
 
     def change(config):
         layer = config["config"]["layers"][-1]["config"]
@@ -100,9 +114,10 @@ def test_a_file_that_names_foreign_code_is_refused_before_it_is_imported(tmp_pat
         models.load(path)
 
 
-def test_a_class_of_a_foreign_module_is_refused_and_not_imported(tmp_path):
+@pytest.mark.parametrize("library", [tf_keras, keras])
+def test_a_class_of_a_foreign_module_is_refused_and_not_imported(tmp_path, library):
     (tmp_path / "planted.py").write_text("raise SystemExit('imported')")
-    path = save(small_model(), tmp_path, ".keras")
+    path = save(small_model(library), tmp_path, ".keras")
 
     def change(config):
         config["config"]["layers"][1].update(module="planted", class_name="Layer", registered_name="Layer")
@@ -184,15 +199,21 @@ def test_weights_alone_are_no_model(tmp_path):
         models.load(path)
 
 
-def test_a_model_of_keras_3_is_named_as_such(tmp_path):
-    path = tmp_path / "model.keras"
+def test_a_model_of_keras_3_with_its_operations_loads_in_a_fresh_python(tmp_path):
+    """Whichever Keras a process used before, the file tells which one wrote it; Keras 3's operations only compute."""
+    images = keras.Input((8, 8, 1))
+    halves = keras.ops.concatenate([images / 2.0, keras.ops.relu(images)], axis=-1)[:, 1:]
+    dense = keras.layers.Dense(3, kernel_regularizer=UndecayedL2(0.1))
+    model = keras.Model(images, keras.ops.softmax(dense(keras.layers.Flatten()(halves))))
+    path = save(model, tmp_path, ".keras")
+    x = np.random.default_rng(0).uniform(-1, 1, (5, 8, 8, 1)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
     code = (
-        "import keras; keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), "
-        f"keras.layers.Dense(3)]).save({str(path)!r})"
+        f"import numpy as np; from tfrecall import models; model = models.load({str(path)!r});"
+        f"np.save({str(tmp_path / 'y.npy')!r}, model(np.load({str(tmp_path / 'x.npy')!r})))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-    with pytest.raises(InputError, match=r"written by Keras 3.*tf_keras"):
-        models.load(path)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), model(x), rtol=1e-5)
 
 
 def test_a_file_is_read_as_what_its_name_says(tmp_path):
@@ -254,10 +275,13 @@ def test_op_layers_may_only_compute(tmp_path, ending, function):
         {"class_name": "InstanceMethod", "config": {"method_name": "save"}},
         {"class_name": "get_file", "module": "keras.utils", "config": {}},
         {"class_name": "load_model", "module": "keras.models", "config": {}},
+        {"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": "planted"}},
+        {"class_name": "StringLookup", "module": "keras.layers", "config": {"vocabulary": "/etc/passwd"}},
     ],
 )
-def test_code_anywhere_in_an_h5_file_is_found(tmp_path, part):
-    path = save(small_model(), tmp_path, ".h5")
+@pytest.mark.parametrize("library", [tf_keras, keras])
+def test_code_anywhere_in_an_h5_file_is_found(tmp_path, library, part):
+    path = save(small_model(library), tmp_path, ".h5")
     rewrite_h5(path, lambda config: config["config"]["layers"][1]["config"].update(cell=[part]))
     with pytest.raises(InputError, match="would run code"):
         models.load(path)

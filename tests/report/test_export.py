@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -39,6 +40,38 @@ def classifier(*head, seed=0):
     return model
 
 
+def keras3_classifier():
+    keras.utils.set_random_seed(0)
+    new = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            new.Rescaling(1 / 255),
+            new.Conv2D(4, 3, activation="relu"),
+            new.BatchNormalization(),
+            new.Flatten(),
+            new.Dropout(0.5),
+            new.Dense(len(NAMES), "softmax", kernel_initializer=keras.initializers.RandomNormal(stddev=1.0)),
+        ]
+    )
+
+
+def subclassed():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.stem = keras.layers.Conv2D(4, 3, name="stem")
+            self.flat = keras.layers.Flatten()
+            self.out = keras.layers.Dense(4, name="out")
+
+        def call(self, images):
+            return self.out(self.flat(self.stem(images / 255)))
+
+    model = Own()
+    model(np.zeros((1, *SHAPE), np.float32))
+    return model
+
+
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).integers(0, 256, (7, *SHAPE), dtype=np.uint8)
@@ -49,10 +82,10 @@ def softmax(logits):
     return exponents / exponents.sum(1, keepdims=True)
 
 
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory, images):
-    """A pruned model, trained with its masks held, exported while still wrapped."""
-    model = pruning.prune(classifier(), 0.05)
+@pytest.fixture(scope="module", params=["tf_keras", "keras"])
+def exported(request, tmp_path_factory, images):
+    """A pruned model, trained with its masks held, exported while they still are."""
+    model = pruning.prune(classifier() if request.param == "tf_keras" else keras3_classifier(), 0.05)
     model.compile("sgd", "sparse_categorical_crossentropy")
     model.fit(images.astype(np.float32), np.arange(7) % 4, verbose=0, callbacks=[pruning.PruningCallback()])
     expected = model.predict(images.astype(np.float32), verbose=0)
@@ -170,6 +203,29 @@ class TestSavedModel:
         np.testing.assert_allclose(
             answer, softmax(model.predict(images.astype(np.float32), verbose=0).astype(np.float32)), atol=2e-3
         )
+
+
+class TestKeras3:
+    @pytest.mark.parametrize("make", [subclassed, keras3_classifier])
+    @pytest.mark.parametrize("form", ["savedmodel", "tflite"])
+    def test_answers_as_the_model_does_and_leaves_its_masks(self, make, form, images, tmp_path):
+        model = pruning.prune(make(), 0.05)
+        expected = models.probabilities(model, model.predict(images.astype(np.float32), verbose=0)).numpy()
+        np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
+        path = export(model, tmp_path / "m", format=form, class_names=NAMES)
+        if form == "savedmodel":
+            answer = tf.saved_model.load(str(path))(images)
+            np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-6)
+            assert [name.decode() for name in answer["class_names"].numpy()[0]] == NAMES
+        else:
+            runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner()
+            np.testing.assert_allclose(runner(images=images.astype(np.float32))["probabilities"], expected, atol=1e-5)
+        assert pruning.keras3.is_prepared(model)
+
+    def test_what_was_never_called_is_no_image_classifier(self, tmp_path):
+        model = keras.Sequential([keras.layers.Dense(3)])
+        with pytest.raises(InputError, match="image classifier"):
+            export(model, tmp_path / "m")
 
 
 class TestTFLite:

@@ -11,6 +11,7 @@ from typing import Any
 
 from tfrecall.errors import InputError, unknown
 from tfrecall.models.classifier import (
+    classes_of,
     gives_probabilities,
     input_shape,
     probabilities,
@@ -26,6 +27,7 @@ __all__ = [
     "ARCHITECTURES",
     "Architecture",
     "build",
+    "classes_of",
     "gives_probabilities",
     "image_shape",
     "input_shape",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from tfrecall import networks
 from tfrecall.errors import InputError
 
 
 def require_image_classifier(model, name: str = "the model") -> None:
     """Raise InputError unless a model has one image input and one output of class scores."""
-    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
-    shapes = [[tuple(tensor.shape) for tensor in tensors] for tensors in (inputs, outputs)]
+    shapes = networks.of(model).shapes(model)
     if [len(shape) for part in shapes for shape in part] != [4, 2] or None in (shapes[0][0][3], shapes[1][0][1]):
         raise InputError(
             f"{name} is no image classifier: expected one input (batch, height, width, channels) and one output "
@@ -18,7 +18,7 @@ def require_image_classifier(model, name: str = "the model") -> None:
 
 def require_classes(model, name: str, data: str, classes: int) -> None:
     """Raise InputError unless a classifier tells as many classes apart as a data set has."""
-    own = model.outputs[0].shape[1]
+    own = classes_of(model)
     if own == 1:
         raise InputError(f"{name} has one output: give it one for each class (two with softmax, not one with sigmoid).")
     if own != classes:
@@ -29,7 +29,13 @@ def require_classes(model, name: str, data: str, classes: int) -> None:
 
 def input_shape(model, native: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return the (height, width, channels) that a classifier takes, the data's own where it takes any."""
-    return tuple(given if own is None else own for own, given in zip(model.inputs[0].shape[1:], native))
+    own_shape = networks.of(model).shapes(model)[0][0][1:]
+    return tuple(given if own is None else own for own, given in zip(own_shape, native))
+
+
+def classes_of(model) -> int:
+    """Return how many classes a classifier tells apart."""
+    return networks.of(model).shapes(model)[1][0][1]
 
 
 def gives_probabilities(model) -> bool:

@@ -17,7 +17,17 @@ _TRUSTED = ("keras", "tf_keras", "tfrecall", "tensorflow_model_optimization", "b
 # Where Keras keeps the functions that a file may name: activations and the like, which a file says are "builtins".
 _FUNCTIONS = {"activations", "constraints", "initializers", "losses", "metrics", "regularizers", "builtins"}
 # Layers that hold code, or call what the file says.
-_CODE = {"Lambda", "__lambda__", "ClassMethod", "InstanceMethod", "TensorFlowOpLayer"}
+_CODE = {
+    "Lambda",
+    "__lambda__",
+    "ClassMethod",
+    "InstanceMethod",
+    "TensorFlowOpLayer",
+    "TFSMLayer",
+    "JaxLayer",
+    "FlaxLayer",
+    "TorchModuleWrapper",
+}
 # TensorFlow's functions that an op layer may call: those that only compute.
 _OPS = re.compile(
     r"(compat\.v1\.)?((math|nn|image|linalg|signal|strings|__operators__)\.\w+(\.\w+)?|add|abs|argmax|argmin|broadcast_to|cast|"
@@ -41,8 +51,8 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
 
     Returns
     -------
-    tf_keras.Model
-        Not compiled.
+    tf_keras.Model or keras.Model
+        Of the Keras that wrote the file; not compiled.
 
     Raises
     ------
@@ -52,31 +62,40 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
     path = Path(path)
     if not path.exists():
         raise InputError(f"no model file at {path}: give a .keras or .h5 file, or a SavedModel folder.")
-    configs = _configs(path)
+    configs, version = _read(path)
     for reason in () if unsafe else _suspicions(configs):
         raise InputError(
             f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust its source."
         )
-    from tf_keras.src.saving.serialization_lib import SafeModeScope
-
-    import tfrecall.pruning
-    import tfrecall.schedules  # noqa: F401  both register the classes that a wrapped model's file names
-    from tfrecall.tfmot import prune_scope
-
     try:
-        # A model saved while it was pruned loads too. Keras's own guard would cover .keras alone.
-        with prune_scope(), SafeModeScope(not unsafe):
-            return _rebuild(path) if path.is_dir() and not unsafe else _load(path, unsafe)
+        return _load_keras3(path, unsafe) if version.startswith("3") else _load_legacy(path, unsafe)
     except InputError:
         raise
     except Exception as error:  # whatever a damaged or foreign file makes Keras raise, its user needs one line
         raise InputError(f"{path} cannot be loaded as a Keras model: {_first_line(error)}") from error
 
 
-def _load(path: Path, unsafe: bool):
-    import tf_keras
+def _load_keras3(path: Path, unsafe: bool):
+    import keras
 
-    return tf_keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+    import tfrecall.regularizers  # noqa: F401  registers a class that a file may name
+
+    return keras.models.load_model(path, compile=False, safe_mode=not unsafe)
+
+
+def _load_legacy(path: Path, unsafe: bool):
+    import tf_keras
+    from tf_keras.src.saving.serialization_lib import SafeModeScope
+
+    import tfrecall.pruning.tfmot
+    import tfrecall.schedules  # noqa: F401  both register the classes that a wrapped model's file names
+    from tfrecall.tfmot import prune_scope
+
+    # A model saved while it was pruned loads too. Keras's own guard would cover .keras alone.
+    with prune_scope(), SafeModeScope(not unsafe):
+        if path.is_dir() and not unsafe:
+            return _rebuild(path)
+        return tf_keras.models.load_model(path, compile=False, safe_mode=not unsafe)
 
 
 def _rebuild(path: Path):
@@ -98,48 +117,39 @@ def _rebuild(path: Path):
     return model
 
 
-def _configs(path: Path) -> list:
-    """Return the configurations in a model file, read as data."""
+def _read(path: Path) -> tuple[list, str]:
+    """Return the configurations in a model file, read as data, and the version of the Keras that wrote it."""
     try:
         if path.is_dir():
-            return [json.loads(text) for text in _saved_model_metadata(path)]
+            return [json.loads(text) for text in _saved_model_metadata(path)], "2"
         # Keras goes by a file's name: what is looked at here must be what it will read.
         head, signature = path.read_bytes()[:8], _SIGNATURES.get(path.suffix)
         if signature is None or not head.startswith(signature):
             kind = "a pickle, which would run code on loading" if head[:1] == b"\x80" else "of another kind"
             raise InputError(f"{path} is {kind}: expected a .keras or .h5 file, or a SavedModel folder.")
-        return _keras_configs(path) if path.suffix == ".keras" else _h5_configs(path)
+        config, version = (_read_keras if path.suffix == ".keras" else _read_h5)(path)
+        return [json.loads(config)], str(version)
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"{path} is truncated, or no Keras model file: {_first_line(error)}") from error
 
 
-def _keras_configs(path: Path) -> list:
+def _read_keras(path: Path) -> tuple[bytes, str]:
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
         if damaged:
             raise InputError(f"{path} is damaged: its part {damaged} does not match its checksum.")
-        _require_tf_keras(path, json.loads(archive.read("metadata.json")).get("keras_version", ""))
-        return [json.loads(archive.read("config.json"))]
+        return archive.read("config.json"), json.loads(archive.read("metadata.json")).get("keras_version", "")
 
 
-def _h5_configs(path: Path) -> list:
+def _read_h5(path: Path) -> tuple[str, str]:
     import h5py
 
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise InputError(f"{path} holds weights without a model: save the whole model, with model.save(path).")
-        _require_tf_keras(path, str(file.attrs.get("keras_version", "")))
-        return [json.loads(file.attrs["model_config"])]
-
-
-def _require_tf_keras(path: Path, version: str) -> None:
-    if version.startswith("3"):
-        raise InputError(
-            f"{path} was written by Keras {version}, and only files of tf_keras (Keras 2) are read here: "
-            "prune it in a script, with tfrecall.prune(keras.models.load_model(...), ratio)."
-        )
+        return file.attrs["model_config"], file.attrs.get("keras_version", "")
 
 
 def _saved_model_metadata(path: Path) -> list[str]:
@@ -167,6 +177,8 @@ def _suspicions(config) -> Iterator[str]:
         yield f"it has a {name} layer" if name != "__lambda__" else "it has a lambda function"
     if any(key.endswith("_type") and value == "lambda" for key, value in config.items()):
         yield "it holds the code of a Lambda or wrapper"
+    if isinstance(config.get("vocabulary"), str):
+        yield f"it reads the file {config['vocabulary']}"
     if name in ("TFOpLambda", "SlicingOpLambda") and not _OPS.fullmatch(str((inner or {}).get("function"))):
         yield f"it calls {(inner or {}).get('function')}"
     if isinstance(module, str) and name is not None and not _is_trusted(module, str(name), inner):

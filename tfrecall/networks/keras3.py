@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tfrecall.errors import InputError
 
-#: of this Keras
-losses = keras.losses
+#: the Keras itself, with its optimizers, losses and layers
+library = keras
 
 # What Keras's own layers call their kernels.
 _KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
@@ -53,6 +53,38 @@ def walk(model) -> Iterator[tuple[str, Any]]:
 def unwrapped(layer):
     """Return the layer: nothing wraps it."""
     return layer
+
+
+def shapes(model) -> tuple[list[tuple], list[tuple]]:
+    """Return the shapes of a model's inputs and of its outputs, None where a length is open; none if it was never called."""
+    if not model.built:
+        return [], []
+    if isinstance(model, keras.Sequential) or _is_functional(model):
+        return tuple([tuple(tensor.shape) for tensor in tensors or []] for tensors in (model.inputs, model.outputs))
+    built = getattr(model, "_build_shapes_dict", None) or {}  # of the call that built it
+    inputs = [(None, *shape[1:]) for shape in built.values() if all(isinstance(length, int | None) for length in shape)]
+    if not inputs:
+        return [], []
+    outputs = model.compute_output_spec(*(keras.KerasTensor(shape) for shape in inputs))
+    return inputs, [tuple(tensor.shape) for tensor in tf.nest.flatten(outputs)]
+
+
+def copied(model):
+    """Return a model to prune that leaves this one as it is: a copy, compiled alike, since Keras 3 models change in place.
+
+    Raises
+    ------
+    InputError
+        If its class does not say how to make another: a subclassed model without ``get_config``.
+    """
+    try:
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        if model.compiled:
+            copy.compile_from_config(model.get_compile_config())
+    except Exception as error:  # whatever a class of the user's own raises
+        raise InputError(f"{type(model).__name__} cannot be copied; is its get_config complete? {error}") from error
+    return copy
 
 
 def kernels(layer) -> list[tuple[str, Any]]:

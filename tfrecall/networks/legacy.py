@@ -9,8 +9,8 @@ import tf_keras
 
 from tfrecall.tfmot import PruneLowMagnitude, PruneRegistry
 
-#: of this Keras
-losses = tf_keras.losses
+#: the Keras itself, with its optimizers, losses and layers
+library = tf_keras
 
 
 def require_backend() -> None:
@@ -38,6 +38,16 @@ def walk(model) -> Iterator[tuple[str, Any]]:
 def unwrapped(layer):
     """Return the layer inside tfmot's wrapper, or the layer itself."""
     return layer.layer if isinstance(layer, PruneLowMagnitude) else layer
+
+
+def shapes(model) -> tuple[list[tuple], list[tuple]]:
+    """Return the shapes of a model's inputs and of its outputs, None where a length is open; none if it has no graph."""
+    return tuple([tuple(tensor.shape) for tensor in tensors or []] for tensors in (model.inputs, model.outputs))
+
+
+def copied(model):
+    """Return a model to prune that leaves this one as it is: itself, since it is wrapped in a copy then."""
+    return model
 
 
 def kernels(layer) -> list[tuple[str, Any]]:

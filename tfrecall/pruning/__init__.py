@@ -129,6 +129,11 @@ def strip(model):
     return bindings.of(model).strip(model)
 
 
+def plain(model):
+    """Return what is handed on of a model: plain, its pruned weights exactly 0. The model itself keeps its masks."""
+    return bindings.of(model).plain(model)
+
+
 def remaining_parameters(model) -> int:
     """Count the trainable parameters of a plain model that are not pruned: all but the zeros of prunable kernels."""
     zeros = sum(int((weight.value == 0).sum()) for weight in weights.prunable(model).values())

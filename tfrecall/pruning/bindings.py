@@ -1,6 +1,7 @@
 """Which module holds the masks of a model: the kind of model chooses.
 
-Each has ``is_prepared``, ``prepare``, ``strip``, ``masks`` and ``set_masks``, and ``begin`` and ``remask`` for the callback.
+Each has ``is_prepared``, ``prepare``, ``strip``, ``plain``, ``masks`` and ``set_masks``, and for the callback ``begin`` and
+``remask``.
 """
 
 from __future__ import annotations

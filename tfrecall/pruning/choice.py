@@ -17,7 +17,7 @@ def choose(
 
     Parameters
     ----------
-    model : tf_keras.Model
+    model : tf_keras.Model or keras.Model
         It is not changed.
     target : float
         Sparsity over all trainable parameters, in [0, 1).

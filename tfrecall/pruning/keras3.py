@@ -80,6 +80,12 @@ def strip(model):
     return model
 
 
+def plain(model):
+    """Return the model itself, its pruned weights exactly 0: it is plain, and keeps its masks."""
+    remask(model)
+    return model
+
+
 def is_prepared(model) -> bool:
     """Say whether any weight of a model has a mask."""
     return bool(_held(model))

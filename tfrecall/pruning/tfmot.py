@@ -130,6 +130,11 @@ def strip(model):
     return plain
 
 
+def plain(model):
+    """Return a copy of the model without wrappers, its pruned weights exactly 0."""
+    return strip(model)
+
+
 def is_prepared(model) -> bool:
     """Say whether any layer of a model is wrapped."""
     return bool(_wrappers(model))

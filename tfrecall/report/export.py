@@ -27,9 +27,9 @@ def export(
 
     Parameters
     ----------
-    model : tf_keras.Model
+    model : keras.Model or tf_keras.Model
         One image input (batch, height, width, channels) of raw pixels, one output (batch, classes) of probabilities or
-        logits. A wrapped model is stripped first.
+        logits. A wrapped model is stripped first; a Keras 3 model keeps its masks.
     path : path-like
         The folder (SavedModel) or file (TFLite) to write; written whole or not at all.
     format : {"savedmodel", "tflite"}
@@ -66,7 +66,7 @@ def export(
             raise InputError(f"{place} is a folder with something else than a SavedModel in it: choose another path.")
     models.require_image_classifier(model)
     classes = _class_names(model, class_names)
-    model = pruning.strip(model)
+    model = pruning.plain(model)
     with whole(path.parent, names) as folder:
         if format == "savedmodel":
             _write_saved_model(model, folder / names[0], classes)
@@ -79,7 +79,7 @@ def export(
 
 
 def _class_names(model, class_names: Sequence[str] | None) -> list[str]:
-    classes = model.outputs[0].shape[1]
+    classes = models.classes_of(model)
     names = [str(name) for name in class_names] if class_names is not None else [str(c) for c in range(classes)]
     if len(names) != classes or len(set(names)) != classes:
         raise InputError(
@@ -91,7 +91,7 @@ def _class_names(model, class_names: Sequence[str] | None) -> list[str]:
 def _write_saved_model(model, path: Path, names: list[str]) -> None:
     import tensorflow as tf
 
-    shape = [None, *model.inputs[0].shape[1:]]
+    shape = [None, *models.input_shape(model, (None, None, None))]
     module = tf.Module()
     module.model = model
     module.class_names = tf.Variable(names, trainable=False)
