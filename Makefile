@@ -26,6 +26,7 @@ lint: $(READY)
 bench: $(READY)
 	.venv/bin/python -m benchmarks.selection
 	.venv/bin/python -m benchmarks.masked_step
+	.venv/bin/python -m benchmarks.backbone
 
 # pip first: the one that comes with Python 3.10 searches for an hour for versions that fit together.
 $(READY): setup.cfg pyproject.toml

@@ -1,6 +1,7 @@
-"""A training step of LeNet-5 with its masks held, against the dense model's and tfmot's own wrapper's, in processor time.
+"""A training step with its masks held, against the dense model's, in processor time: LeNet-5 and ResNet-20, in both Kerases.
 
-Wall time would measure the machine: where threads wake at the ticks of a shared host, steps take multiples of them.
+The arms take turns, an epoch each. Wall time would measure the machine: where threads wake at the ticks of a shared host,
+steps take multiples of them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from statistics import median
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -19,33 +21,42 @@ from tensorflow_model_optimization.sparsity.keras import ConstantSparsity, Updat
 import tfrecall
 from tfrecall import models
 
-BATCH, STEPS, ROUNDS = 128, 60, 9
+BATCH, ROUNDS = 128, 9
+STEPS = {"lenet5": 60, "resnet20": 4}
 
 
 def main() -> None:
     """Print the median step of each, and the ratios to the dense one's."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    rng = np.random.default_rng(0)
-    images, labels = rng.uniform(0, 255, (BATCH * STEPS, 28, 28, 1)).astype("float32"), rng.integers(0, 10, BATCH * STEPS)
+    for name, library in (("lenet5", tf_keras), ("lenet5", keras), ("resnet20", keras)):
+        steps = measure(name, library)
+        print(f"{name}, {library.__name__}")
+        for arm, step in steps.items():
+            print(f"  {arm:<9} {1000 * step:6.2f} ms of processor time, {step / steps['dense']:.2f} of the dense step")
+
+
+def measure(name: str, library) -> dict[str, float]:
+    """Return the median seconds of processor time of a step, by arm."""
+    rng, shape, count = np.random.default_rng(0), (*models.image_shape(name, (28, 28, 1))[:2], 1), BATCH * STEPS[name]
+    images, labels = rng.uniform(0, 255, (count, *shape)).astype("float32"), rng.integers(0, 10, count)
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(BATCH).cache()
-    dense = models.build("lenet5", (28, 28, 1), 10)
-    arms = {
-        "dense": (dense, []),
-        "tfrecall": (tfrecall.prune(dense, 0.9, "magnitude"), [tfrecall.PruningCallback()]),
-        "tfmot": (_wrapped_by_tfmot(dense), [UpdatePruningStep()]),
-    }
+    dense = models.build(name, shape, 10, keras=library)
+    arms = {"dense": (dense, [])}
+    if library is tf_keras:
+        arms["tfrecall"] = (tfrecall.prune(dense, 0.9), [tfrecall.PruningCallback()])
+        arms["tfmot"] = (_wrapped_by_tfmot(dense), [UpdatePruningStep()])
+    else:
+        arms["tfrecall"] = (tfrecall.prune(library.models.clone_model(dense), 0.9), [])
     for model, callbacks in arms.values():
-        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.compile(library.optimizers.SGD(0.001, momentum=0.9), "sparse_categorical_crossentropy")
         model.fit(batches, epochs=1, verbose=0, callbacks=callbacks)  # traced, and tfmot's one pruning done
-    times: dict[str, list[float]] = {name: [] for name in arms}
+    times: dict[str, list[float]] = {arm: [] for arm in arms}
     for _ in range(ROUNDS):
-        for name, (model, callbacks) in arms.items():
+        for arm, (model, callbacks) in arms.items():
             begin = time.process_time()
             model.fit(batches, epochs=1, verbose=0, callbacks=callbacks)
-            times[name].append((time.process_time() - begin) / STEPS)
-    steps = {name: median(values) for name, values in times.items()}
-    for name, step in steps.items():
-        print(f"{name:<9} {1000 * step:6.2f} ms of processor time a step, {step / steps['dense']:.2f} of the dense model's")
+            times[arm].append((time.process_time() - begin) / STEPS[name])
+    return {arm: median(values) for arm, values in times.items()}
 
 
 def _wrapped_by_tfmot(model):

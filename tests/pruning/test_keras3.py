@@ -336,18 +336,15 @@ class TestBothKerases:
         assert found[0] == found[1]
         assert found[0][:2] == ["mha/query/kernel", "mha/key/kernel"]
 
+    @pytest.mark.parametrize("library", [0, 1], ids=["keras", "tf_keras"])
+    def test_a_tensor_of_which_nothing_is_left_is_told_of(self, library):
+        class DenseFirst:
+            def scores(self, model, data=None, *, loss=None):
+                return {
+                    path: np.full(weight.value.shape, float(path != "conv/kernel"))
+                    for path, weight in weights.prunable(model).items()
+                }
 
-def test_a_backbone_of_keras_applications_is_pruned_as_it_is():
-    """MobileNetV3Small: squeeze-and-excitation, depthwise convolutions, which tfmot's registry leaves alone, hard swish."""
-    model = keras.applications.MobileNetV3Small(
-        input_shape=(32, 32, 3), weights=None, classes=3, include_preprocessing=False
-    )
-    model.compile(keras.optimizers.Adam(1e-3), LOSS)
-    images = np.repeat(np.repeat(np.repeat(X[:24], 4, axis=1), 4, axis=2), 3, axis=3)
-    total = weights.total_parameters(model)
-    assert tfrecall.prune(model, 0.7) is model
-    assert pruning.remaining_parameters(model) == total - round(0.7 * total)
-    assert not any("depthwise" in path for path in weights.prunable(model))
-    before = zeros(model)
-    model.fit(images, Y[:24], epochs=2, verbose=0)
-    assert_held(model, before)
+        model = pair()[library]
+        with pytest.warns(UserWarning, match=r"nothing is left of conv/kernel, so.*scope=\"layer\""):
+            tfrecall.prune(model, 0.05, DenseFirst())

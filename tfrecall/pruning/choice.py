@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,7 +14,7 @@ from tfrecall.errors import InputError, unknown
 def choose(
     model, target: float, held: Mapping[str, np.ndarray], criterion, data, loss, scope: str
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Choose which weights a model keeps.
+    """Choose which weights a model keeps; warn where nothing is left of a tensor.
 
     Parameters
     ----------
@@ -49,6 +50,13 @@ def choose(
         )
     ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
     kept = _select(ranked, held, k, scope)
+    emptied = [path for path, mask in kept.items() if held[path].any() and not mask.any()]
+    if emptied:
+        warnings.warn(
+            f"nothing is left of {', '.join(emptied[:3])}{' and others' * (len(emptied) > 3)}, so that nothing passes there: "
+            'prune less, exclude such weights, or rank within each layer (scope="layer").',
+            stacklevel=3,
+        )
     gone = {path: ranked[path][~kept[path] & np.isfinite(ranked[path])] for path in kept}
     return kept, {path: float(array.max(initial=0.0)) for path, array in gone.items()}
 
