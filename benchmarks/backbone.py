@@ -27,7 +27,7 @@ def main() -> None:
     arms = {name: keras.applications.VGG16(weights=None) for name in ("dense", "masked")}
     total = arms["dense"].count_params()
     begin = time.perf_counter()
-    tfrecall.prune(arms["masked"], 10)
+    tfrecall.prune(arms["masked"], 0.5)
     seconds, left = time.perf_counter() - begin, pruning.remaining_parameters(arms["masked"])
     print(f"pruned in {seconds:.1f} s: {left:,} of {total:,} parameters remain")
     for model in arms.values():

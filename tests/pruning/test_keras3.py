@@ -346,5 +346,5 @@ class TestBothKerases:
                 }
 
         model = pair()[library]
-        with pytest.warns(UserWarning, match=r"nothing is left of conv/kernel, so.*scope=\"layer\""):
+        with pytest.warns(UserWarning, match=r"nothing is left of conv/kernel, so nothing.*scope=\"layer\""):
             tfrecall.prune(model, 0.05, DenseFirst())

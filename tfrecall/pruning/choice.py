@@ -53,12 +53,14 @@ def choose(
     emptied = [path for path, mask in kept.items() if held[path].any() and not mask.any()]
     if emptied:
         warnings.warn(
-            f"nothing is left of {', '.join(emptied[:3])}{' and others' * (len(emptied) > 3)}, so that nothing passes there: "
+            f"nothing is left of {', '.join(emptied[:3])}{' and others' * (len(emptied) > 3)}, so nothing passes there: "
             'prune less, exclude such weights, or rank within each layer (scope="layer").',
             stacklevel=3,
         )
-    gone = {path: ranked[path][~kept[path] & np.isfinite(ranked[path])] for path in kept}
-    return kept, {path: float(array.max(initial=0.0)) for path, array in gone.items()}
+    thresholds = {
+        path: float(scored.max(where=~kept[path] & np.isfinite(scored), initial=0.0)) for path, scored in ranked.items()
+    }
+    return kept, thresholds
 
 
 def _select(ranked: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], k: int, scope: str) -> dict[str, np.ndarray]:
