@@ -9,10 +9,8 @@ import tfrecall
 class Net(keras.Model):
     def __init__(self):
         super().__init__()
-        self.hidden, self.head = (
-            keras.layers.Dense(64, "relu", name="hidden"),
-            keras.layers.Dense(10, "softmax", name="head"),
-        )
+        self.hidden = keras.layers.Dense(64, "relu", name="hidden")
+        self.head = keras.layers.Dense(10, "softmax", name="head")
 
     def call(self, images):
         return self.head(self.hidden(keras.ops.reshape(images / 16.0, (-1, 64))))

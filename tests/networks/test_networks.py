@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -211,3 +215,51 @@ def test_the_zoo_is_the_same_in_both(name, shape):
     kept = [{path: weight.value != 0 for path, weight in weights.prunable(model).items()} for model in pruned]
     for path, mask in kept[0].items():
         np.testing.assert_array_equal(mask, kept[1][path])
+
+
+def test_a_copy_is_pruned_in_the_models_place():
+    model = mixture()
+    model.compile(keras.optimizers.AdamW(0.1, weight_decay=0.25), "sparse_categorical_crossentropy")
+    copy = networks.of(model).copied(model)
+    before = model.get_weights()
+    tfrecall.prune(copy, 0.1)
+    assert all((a == b).all() for a, b in zip(before, model.get_weights()))
+    assert not any(hasattr(variable.constraint, "mask") for variable in model.trainable_variables)
+    assert [weight.shape for weight in copy.get_weights()] == [weight.shape for weight in before]
+    assert sum(int((a != b).sum()) for a, b in zip(before, copy.get_weights())) == round(
+        0.1 * weights.total_parameters(model)
+    )
+    assert copy.loss == model.loss
+    assert copy.optimizer is not model.optimizer
+    assert copy.optimizer.weight_decay == 0.25
+
+
+class Subclassed(keras.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.dense = layers.Dense(units)
+
+    def call(self, images):
+        return self.dense(layers.Flatten()(images))
+
+
+def test_the_shapes_of_a_subclassed_model_are_those_of_its_first_call():
+    model = Subclassed(3)
+    assert keras3.shapes(model) == ([], [])
+    model(np.zeros((2, 4, 4, 1), "f"))
+    assert keras3.shapes(model) == ([(None, 4, 4, 1)], [(None, 3)])
+    assert keras3.shapes(mixture()) == ([(None, 6, 6, 2)], [(None, 3)])
+    with pytest.raises(InputError, match="Subclassed cannot be copied; is its get_config complete"):
+        keras3.copied(model)
+
+
+def test_another_backend_is_refused():
+    pytest.importorskip("jax", reason="another backend than TensorFlow is needed to refuse one")
+    code = (
+        "import keras, tfrecall\n"
+        "model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])\n"
+        "tfrecall.prune(model, 0.5)"
+    )
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert "InputError: Keras runs on jax here, and tfrecall prunes on TensorFlow: set KERAS_BACKEND" in done.stderr
