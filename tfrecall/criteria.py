@@ -296,10 +296,9 @@ def _example_losses(model, loss) -> Callable:
     loss = getattr(model, "loss", None) if compiled else loss
     if loss is None or (isinstance(loss, list | dict) and not loss):
         raise InputError("this criterion needs a loss: compile the model with one, or pass loss=.")
-    names = list(getattr(model, "output_names", None) or ["output"])
+    named = list(getattr(model, "output_names", None) or [])
     config = (model.get_compile_config() or {}) if compiled and hasattr(model, "get_compile_config") else {}
-    losses = _by_output(loss, names)
-    factors = _by_output(config.get("loss_weights"), names)
+    factors = config.get("loss_weights")
 
     def one(function, y, predicted):
         function = losses_of_keras.get(function)
@@ -315,12 +314,14 @@ def _example_losses(model, loss) -> Callable:
         return tf.reduce_mean(tf.reshape(values, [tf.shape(predicted)[0], -1]), axis=1)
 
     def example_losses(y, outputs, sample_weight):
-        targets, predictions = _by_output(y, names), _by_output(outputs, names)
+        names = named or _names(outputs)  # a subclassed model does not name its outputs
+        parts = {"loss": loss, "loss weight": factors, "target": y, "output": outputs}
+        by_name = {what: _by_output(what, value, names) for what, value in parts.items()}
         total = tf.add_n(
             [
-                one(losses[name], targets[name], predictions[name]) * (1.0 if factors[name] is None else factors[name])
-                for name in names
-                if losses[name] is not None
+                one(function, by_name["target"][name], by_name["output"][name]) * (1.0 if factor is None else factor)
+                for (name, function), factor in zip(by_name["loss"].items(), by_name["loss weight"].values())
+                if function is not None
             ]
         )
         return total if sample_weight is None else total * tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
@@ -328,10 +329,19 @@ def _example_losses(model, loss) -> Callable:
     return example_losses
 
 
-def _by_output(value, names: list[str]) -> dict:
+def _names(outputs) -> list:
+    """Return the names of a model's outputs: a dictionary's keys, places in a list."""
+    if isinstance(outputs, dict):
+        return list(outputs)
+    return list(range(len(outputs))) if isinstance(outputs, list | tuple) else ["output"]
+
+
+def _by_output(what: str, value, names: list) -> dict:
     """Return {output name: value} from one value for all outputs, a list in their order, or a dictionary."""
     if isinstance(value, dict):
         return {name: value.get(name) for name in names}
     if isinstance(value, list | tuple):
+        if len(value) != len(names):
+            raise InputError(f"expected one {what} for each of the model's {len(names)} outputs; got {len(value)}.")
         return dict(zip(names, value))
     return dict.fromkeys(names, value)

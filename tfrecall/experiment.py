@@ -130,7 +130,7 @@ def prune(settings: Settings, data, baseline, scope):
 
     recipe = settings.recipe
     with scope.scope():
-        model = networks.of(baseline).copied(baseline)
+        model = networks.of(baseline).for_pruning(baseline)
         if settings.ratio is None:
             model = pruning.prepare(model, settings.include_classifier)
         else:

@@ -6,7 +6,7 @@ same for a model, for its wrapped form and for its stripped form, and in either 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -71,8 +71,7 @@ def prunable(model) -> dict[str, Prunable]:
     InputError
         If the model has no weights yet, or is no Keras model.
     """
-    network = networks.of(model)
-    return _listed(model, network.kernels)
+    return by_path(model, networks.of(model).prunable)
 
 
 def removable(
@@ -101,7 +100,7 @@ def removable(
         If there are none, or a path or pattern fits no weight.
     """
     network = networks.of(model)
-    found = _listed(model, network.kernels if only is None else network.trainable)
+    found = by_path(model, network.prunable if only is None else network.nameable)
     chosen = list(found) if only is None else _matching("only", only, found)
     left_out = set() if exclude is None else set(_matching("exclude", exclude, found))
     named = set() if only is None else {only} if isinstance(only, str) else set(only)
@@ -112,7 +111,7 @@ def removable(
     }
     if not result:
         raise InputError(
-            "the model has nothing to prune: it has no trainable kernel of a layer that can be pruned, other than the "
+            "the model has nothing to prune: no trainable kernel of a layer that can be pruned is left, other than the "
             "classifier's (which include_classifier, or --prune-classifier, adds)."
         )
     return result
@@ -123,22 +122,35 @@ def total_parameters(model) -> int:
     return networks.of(model).total_parameters(model)
 
 
-def _listed(model, of_layer) -> dict[str, Prunable]:
+def sparse(model) -> dict[str, Prunable]:
+    """List the weights whose zeros count as pruned: those of `prunable`, and other trainable tensors of two axes or more.
+
+    So a weight that was pruned because it was named counts in a model that was saved and loaded, too.
+    """
     network = networks.of(model)
+    matrices = [variable for variable in network.nameable(model) if len(variable.shape) > 1]
+    return by_path(model, lambda model: network.prunable(model) + matrices)
+
+
+def by_path(model, choose: Callable[..., list]) -> dict[str, Prunable]:
+    """Return the variables that a function chooses of a built model by path, in the model's order, each once."""
     if not model.built:
         raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")
+    network = networks.of(model)
+    chosen = {id(variable) for variable in choose(model)}
     classifiers = {id(layer) for layer in network.output_layers(model)}
-    found: dict[str, Prunable] = {}
+    found: dict[str, Prunable | None] = {}
     seen: set[int] = set()
     for path, layer in network.walk(model):
         inner = network.unwrapped(layer)
-        for name, variable in of_layer(layer):
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                place = _free(f"{path}/{name}", found)
-                is_classifier = id(inner) in classifiers
-                found[place] = Prunable(place, variable, inner, is_classifier, network.regularizer(inner, variable))
-    return found
+        for name, variable in network.variables(layer):
+            if id(variable) in seen:
+                continue
+            seen.add(id(variable))
+            place = _free(f"{path}/{name}".lstrip("/"), found)
+            weight = Prunable(place, variable, inner, id(inner) in classifiers, network.regularizer(inner, variable))
+            found[place] = weight if id(variable) in chosen else None  # all take a place, so that paths stay what they are
+    return {place: weight for place, weight in found.items() if weight is not None}
 
 
 def _free(path: str, taken) -> str:

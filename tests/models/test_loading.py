@@ -127,7 +127,7 @@ def test_a_class_of_a_foreign_module_is_refused_and_not_imported(tmp_path, libra
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
-    assert "would run code on loading (it names Layer of the module planted)" in done.stderr
+    assert "would run code or read other files on loading (it names Layer of the module planted)" in done.stderr
     assert "imported" not in done.stderr.splitlines()[-1].split("InputError")[0]
 
 
@@ -275,6 +275,7 @@ def test_op_layers_may_only_compute(tmp_path, ending, function):
         {"class_name": "InstanceMethod", "config": {"method_name": "save"}},
         {"class_name": "get_file", "module": "keras.utils", "config": {}},
         {"class_name": "load_model", "module": "keras.models", "config": {}},
+        {"class_name": "MobileNetV3Small", "module": "keras.applications", "config": {}},
         {"class_name": "TFSMLayer", "module": "keras.layers", "config": {"filepath": "planted"}},
         {"class_name": "StringLookup", "module": "keras.layers", "config": {"vocabulary": "/etc/passwd"}},
     ],
@@ -321,3 +322,56 @@ def test_batch_norm_statistics_of_a_saved_model_come_along(tmp_path):
     loaded = models.load(save(model, tmp_path, ""))
     batch = rng.uniform(0, 255, (5, 8, 8, 1)).astype("float32")
     np.testing.assert_allclose(loaded(batch), model(batch), rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", [{"class_name": ["a"]}, {"class_name": 3}, {"class_name": "TFOpLambda", "config": ["x"]}])
+def test_a_configuration_that_makes_no_sense_is_an_input_error(tmp_path, config):
+    path = save(small_model(), tmp_path, ".h5")
+    rewrite_h5(path, lambda whole: whole["config"]["layers"][1]["config"].update(cell=config))
+    with pytest.raises(InputError, match=r"would run code|by a string"):
+        models.load(path)
+
+
+def lead_out(group, how, target):
+    """Replace the first set of weights in an HDF5 file by one whose content lies in another file."""
+    import h5py
+
+    found = []
+    group.visititems(lambda name, part: found.append(name) if isinstance(part, h5py.Dataset) and part.ndim > 1 else None)
+    name, shape = found[0], group[found[0]].shape
+    del group[name]
+    if how == "external":
+        group.create_dataset(name, shape, "f4", external=[(str(target), 0, h5py.h5f.UNLIMITED)])
+    elif how == "link":
+        group[name] = h5py.ExternalLink(str(target), "secret")
+    else:
+        layout = h5py.VirtualLayout(shape, "f4")
+        layout[...] = h5py.VirtualSource(str(target), "secret", shape)
+        group.create_virtual_dataset(name, layout)
+
+
+@pytest.mark.parametrize(("library", "ending"), [one for one in FORMATS if one[1]])
+@pytest.mark.parametrize("how", ["external", "link", "virtual"])
+def test_weights_that_lie_in_other_files_are_not_read(tmp_path, library, ending, how):
+    """They could be those of any file on this machine, and would come out in the pruned model."""
+    import h5py
+
+    target = tmp_path / "secret"
+    target.write_bytes(bytes(10_000))
+    path = save(small_model(library), tmp_path, ending)
+    if ending == ".h5":
+        with h5py.File(path, "r+") as file:
+            lead_out(file["model_weights"], how, target)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        inner = tmp_path / "inner.h5"
+        inner.write_bytes(parts["model.weights.h5"])
+        with h5py.File(inner, "r+") as file:
+            lead_out(file, how, target)
+        parts["model.weights.h5"] = inner.read_bytes()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+    with pytest.raises(InputError, match=r"read other files.*(link|other files)"):
+        models.load(path)

@@ -220,7 +220,7 @@ def test_the_zoo_is_the_same_in_both(name, shape):
 def test_a_copy_is_pruned_in_the_models_place():
     model = mixture()
     model.compile(keras.optimizers.AdamW(0.1, weight_decay=0.25), "sparse_categorical_crossentropy")
-    copy = networks.of(model).copied(model)
+    copy = networks.of(model).for_pruning(model)
     before = model.get_weights()
     tfrecall.prune(copy, 0.1)
     assert all((a == b).all() for a, b in zip(before, model.get_weights()))
@@ -250,7 +250,7 @@ def test_the_shapes_of_a_subclassed_model_are_those_of_its_first_call():
     assert keras3.shapes(model) == ([(None, 4, 4, 1)], [(None, 3)])
     assert keras3.shapes(mixture()) == ([(None, 6, 6, 2)], [(None, 3)])
     with pytest.raises(InputError, match="Subclassed cannot be copied; is its get_config complete"):
-        keras3.copied(model)
+        keras3.for_pruning(model)
 
 
 def test_another_backend_is_refused():

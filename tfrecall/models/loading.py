@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import json
 import os
 import re
@@ -62,10 +63,11 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
     path = Path(path)
     if not path.exists():
         raise InputError(f"no model file at {path}: give a .keras or .h5 file, or a SavedModel folder.")
-    configs, version = _read(path)
-    for reason in () if unsafe else _suspicions(configs):
+    version, suspicions = _looked_at(path)
+    for reason in () if unsafe else suspicions:
         raise InputError(
-            f"{path} would run code on loading ({reason}): pass --unsafe (unsafe=True) if you trust its source."
+            f"{path} would run code or read other files on loading ({reason}): pass --unsafe (unsafe=True) if you trust its "
+            "source."
         )
     try:
         return _load_keras3(path, unsafe) if version.startswith("3") else _load_legacy(path, unsafe)
@@ -117,39 +119,64 @@ def _rebuild(path: Path):
     return model
 
 
-def _read(path: Path) -> tuple[list, str]:
-    """Return the configurations in a model file, read as data, and the version of the Keras that wrote it."""
+def _looked_at(path: Path) -> tuple[str, list[str]]:
+    """Return the version of the Keras that wrote a model file, and why loading it would do more than read this file."""
     try:
         if path.is_dir():
-            return [json.loads(text) for text in _saved_model_metadata(path)], "2"
+            return "2", [reason for text in _saved_model_metadata(path) for reason in _suspicions(json.loads(text))]
         # Keras goes by a file's name: what is looked at here must be what it will read.
-        head, signature = path.read_bytes()[:8], _SIGNATURES.get(path.suffix)
+        with path.open("rb") as file:
+            head = file.read(8)
+        signature = _SIGNATURES.get(path.suffix)
         if signature is None or not head.startswith(signature):
             kind = "a pickle, which would run code on loading" if head[:1] == b"\x80" else "of another kind"
             raise InputError(f"{path} is {kind}: expected a .keras or .h5 file, or a SavedModel folder.")
-        config, version = (_read_keras if path.suffix == ".keras" else _read_h5)(path)
-        return [json.loads(config)], str(version)
+        config, version, links = (_read_keras if path.suffix == ".keras" else _read_h5)(path)
+        return str(version), [*_suspicions(json.loads(config)), *links]
     except InputError:
         raise
     except Exception as error:
         raise InputError(f"{path} is truncated, or no Keras model file: {_first_line(error)}") from error
 
 
-def _read_keras(path: Path) -> tuple[bytes, str]:
+def _read_keras(path: Path) -> tuple[bytes, str, list[str]]:
+    import h5py
+
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
         if damaged:
             raise InputError(f"{path} is damaged: its part {damaged} does not match its checksum.")
-        return archive.read("config.json"), json.loads(archive.read("metadata.json")).get("keras_version", "")
+        links = []
+        for name in archive.namelist():
+            if name.endswith(".h5"):
+                with archive.open(name) as stored, h5py.File(stored) as file:
+                    links += _links(file)
+        return archive.read("config.json"), json.loads(archive.read("metadata.json")).get("keras_version", ""), links
 
 
-def _read_h5(path: Path) -> tuple[str, str]:
+def _read_h5(path: Path) -> tuple[str, str, list[str]]:
     import h5py
 
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise InputError(f"{path} holds weights without a model: save the whole model, with model.save(path).")
-        return file.attrs["model_config"], file.attrs.get("keras_version", "")
+        return file.attrs["model_config"], file.attrs.get("keras_version", ""), _links(file)
+
+
+def _links(group) -> list[str]:
+    """Return what in an HDF5 group leads out of its file: the weights could be those of any file on this machine."""
+    import h5py
+
+    found = []
+    for name in group:
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            found.append(f"its part {name} is a link")
+        elif isinstance(part := group[name], h5py.Group):
+            found += _links(part)
+        elif isinstance(part, h5py.Dataset) and (part.external or part.is_virtual):
+            found.append(f"its weights {name} are stored in other files")
+    return found
 
 
 def _saved_model_metadata(path: Path) -> list[str]:
@@ -166,22 +193,26 @@ def _saved_model_metadata(path: Path) -> list[str]:
 
 
 def _suspicions(config) -> Iterator[str]:
-    """Yield why loading a configuration would run code, looking at every part of it."""
+    """Yield why loading a configuration would run code or read files, looking at every part of it."""
     if isinstance(config, list):
         for part in config:
             yield from _suspicions(part)
     if not isinstance(config, dict):
         return
-    name, inner, module = config.get("class_name"), config.get("config"), config.get("module")
+    name, inner, module = config.get("class_name", ""), config.get("config"), config.get("module")
+    if not isinstance(name, str | None):
+        raise InputError(f"its configuration names a class by {type(name).__name__}, not by a string.")
     if name in _CODE:
         yield f"it has a {name} layer" if name != "__lambda__" else "it has a lambda function"
     if any(key.endswith("_type") and value == "lambda" for key, value in config.items()):
         yield "it holds the code of a Lambda or wrapper"
     if isinstance(config.get("vocabulary"), str):
         yield f"it reads the file {config['vocabulary']}"
-    if name in ("TFOpLambda", "SlicingOpLambda") and not _OPS.fullmatch(str((inner or {}).get("function"))):
-        yield f"it calls {(inner or {}).get('function')}"
-    if isinstance(module, str) and name is not None and not _is_trusted(module, str(name), inner):
+    if name in ("TFOpLambda", "SlicingOpLambda"):
+        function = inner.get("function") if isinstance(inner, dict) else inner
+        if not _OPS.fullmatch(str(function)):
+            yield f"it calls {function}"
+    if isinstance(module, str) and name and not _is_trusted(module, name, inner):
         yield f"it names {inner if name == 'function' else name} of the module {module}"
     for part in config.values():
         yield from _suspicions(part)
@@ -193,7 +224,15 @@ def _is_trusted(module: str, name: str, inner) -> bool:
         return False
     if name == "function":
         return bool(_FUNCTIONS & set(parts)) and not (module == "builtins" and hasattr(builtins, str(inner)))
-    return module != "builtins" and (name[0].isupper() or name.startswith("__"))  # a class: a function could be called
+    return module != "builtins" and (_is_class(module, name) or name.startswith("__"))  # a function could be called
+
+
+def _is_class(module: str, name: str) -> bool:
+    """Say whether a trusted module's name is a class; of one that is not there (older Kerases) its looks decide."""
+    try:
+        return isinstance(getattr(importlib.import_module(module), name), type)
+    except (ImportError, AttributeError):
+        return name[0].isupper()
 
 
 def _first_line(error: Exception) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrecall.errors import InputError
@@ -14,11 +15,43 @@ from tfrecall.errors import InputError
 library = keras
 
 # What Keras's own layers call their kernels.
-_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
+_KERNELS = (
+    "kernel",
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "recurrent_kernel",
+    "embeddings",
+    "reverse_embeddings",
+)
 # Where tfmot's registry says something, it is followed: it leaves depthwise kernels alone.
 _DEPTHWISE = tuple(
     getattr(keras.layers, name) for name in ("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
 )
+
+
+class Mask(keras.constraints.Constraint):
+    """A Keras constraint that holds a mask m on a weight θ: m ⊙ θ, or around the weight's own constraint c, m ⊙ c(m ⊙ θ).
+
+    Parameters
+    ----------
+    mask : ndarray of bool
+        Of the weight's shape, True where it is kept.
+    inner : callable, optional
+        The weight's own constraint. It sees the weight as it is with its mask, so that a norm is one of what is kept.
+    """
+
+    def __init__(self, mask: np.ndarray, inner: Callable | None = None):
+        self.inner = inner
+        self.mask = tf.Variable(mask, trainable=False, name="mask")
+
+    def __call__(self, weight):
+        """Return the weight with what is pruned exactly 0, whatever it was."""
+        value = self._masked(weight)
+        return value if self.inner is None else self._masked(self.inner(value))
+
+    def _masked(self, weight):
+        value = tf.convert_to_tensor(weight)
+        return tf.where(self.mask, value, tf.zeros([], value.dtype))
 
 
 def require_backend() -> None:
@@ -31,7 +64,7 @@ def require_backend() -> None:
 
 
 def walk(model) -> Iterator[tuple[str, Any]]:
-    """Yield (path, layer) for every layer below a model, outermost first, each layer once.
+    """Yield (path, layer) for a model, whose path is empty, and every layer in it, outermost first, each once.
 
     Recurrent cells go by the name of the layer around them, as they do in tf_keras.
     """
@@ -47,6 +80,7 @@ def walk(model) -> Iterator[tuple[str, Any]]:
             yield path, inner
             yield from visit(inner, path + "/")
 
+    yield "", model
     yield from visit(model, "")
 
 
@@ -59,7 +93,7 @@ def shapes(model) -> tuple[list[tuple], list[tuple]]:
     """Return the shapes of a model's inputs and of its outputs, None where a length is open; none if it was never called."""
     if not model.built:
         return [], []
-    if isinstance(model, keras.Sequential) or _is_functional(model):
+    if _has_graph(model):
         return tuple([tuple(tensor.shape) for tensor in tensors or []] for tensors in (model.inputs, model.outputs))
     built = getattr(model, "_build_shapes_dict", None) or {}  # of the call that built it
     inputs = [(None, *shape[1:]) for shape in built.values() if all(isinstance(length, int | None) for length in shape)]
@@ -69,7 +103,7 @@ def shapes(model) -> tuple[list[tuple], list[tuple]]:
     return inputs, [tuple(tensor.shape) for tensor in tf.nest.flatten(outputs)]
 
 
-def copied(model):
+def for_pruning(model):
     """Return a model to prune that leaves this one as it is: a copy, compiled alike, since Keras 3 models change in place.
 
     Raises
@@ -87,20 +121,34 @@ def copied(model):
     return copy
 
 
-def kernels(layer) -> list[tuple[str, Any]]:
-    """Return (name, variable) of what can be pruned in a layer by itself, without the layers in it."""
-    if hasattr(layer, "get_prunable_weights"):
-        named = [id(variable) for variable in layer.get_prunable_weights()]
-    else:
-        skipped = ("kernel", "depthwise_kernel") if isinstance(layer, _DEPTHWISE) else ()
-        names = [name for name in _KERNELS if name not in skipped] if _is_builtin(layer) else []
-        named = [id(variable) for variable in _own(layer) if variable.name in names]
-    return [(v.name, v) for v in _own(layer) if id(v) in named or hasattr(v.constraint, "mask")]
+def variables(layer) -> list[tuple[str, Any]]:
+    """Return (name, variable) of every weight that a layer made itself, without the layers in it; frozen ones too."""
+    within = {id(variable) for inner in _inside(layer) for variable in inner.variables}
+    return [(variable.name, variable) for variable in layer.weights if id(variable) not in within]
 
 
-def trainable(layer) -> list[tuple[str, Any]]:
-    """Return (name, variable) of every trainable weight that a layer made itself."""
-    return [(variable.name, variable) for variable in _own(layer)]
+def prunable(model) -> list:
+    """Return the trainable variables that can be pruned: kernels, what layers say themselves, and what holds a mask."""
+    found = []
+
+    def visit(layer):
+        found.extend(_kernels(layer))
+        if not hasattr(layer, "get_prunable_weights"):  # which speaks for the layers in it as well
+            for inner in _inside(layer):
+                visit(inner)
+
+    visit(model)
+    return [variable for variable in found if variable.trainable] + [v for v in held(model) if v.trainable]
+
+
+def nameable(model) -> list:
+    """Return the variables that can be pruned when they are named: all trainable ones."""
+    return list(model.trainable_variables)
+
+
+def held(model) -> list:
+    """Return the variables that hold a mask, frozen ones too."""
+    return [variable for variable in model.variables if isinstance(variable.constraint, Mask)]
 
 
 def regularizer(layer, variable):
@@ -109,25 +157,14 @@ def regularizer(layer, variable):
 
 
 def output_layers(model) -> list[Any]:
-    """Return the layers with kernels from which an output is reached without passing another such layer."""
-    if not isinstance(model, keras.Sequential) and not _is_functional(model):
-        # Subclassed: no graph to follow, so the last kernel is taken for the classifier.
-        return [layer for _, layer in walk(model) if kernels(layer)][-1:]
-    found, seen = [], set()
+    """Return the layers with kernels from which an output is reached without passing another such layer.
 
-    def visit(operation, node_index):
-        node = operation._inbound_nodes[node_index]
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        owners = output_layers(operation) if isinstance(operation, keras.Model) else _last_owners(operation)
-        found.extend(owner for owner in owners if not any(owner is other for other in found))
-        if not owners:
-            for tensor in node.input_tensors:
-                visit(tensor._keras_history.operation, tensor._keras_history.node_index)
-
-    for tensor in tf.nest.flatten(model.outputs):
-        visit(tensor._keras_history.operation, tensor._keras_history.node_index)
+    A subclassed model has no graph to follow: there the last layer with a kernel is taken.
+    """
+    if not _has_graph(model):
+        return _owners(model)[-1:]
+    found: list[Any] = []
+    _collect_output_layers(model, found)
     return found
 
 
@@ -168,33 +205,65 @@ def _inside(layer) -> list:
     return layer._flatten_layers(include_self=False, recursive=False)
 
 
-def _own(layer) -> list:
-    """Return the trainable variables that a layer made itself."""
-    within = {id(variable) for inner in _inside(layer) for variable in inner.variables}
-    return [variable for variable in layer.trainable_variables if id(variable) not in within]
-
-
 def _is_builtin(layer) -> bool:
     """Say whether a layer is one of Keras's own, or derived from one: there a kernel is a kernel."""
     bases = [base for base in type(layer).__mro__ if issubclass(base, keras.layers.Layer) and base is not keras.layers.Layer]
     return not isinstance(layer, keras.Model) and any(base.__module__.partition(".")[0] == "keras" for base in bases)
 
 
-def _is_functional(model) -> bool:
-    return getattr(model, "_functional", None) is not None or hasattr(model, "_operations_by_depth")
+def _kernels(layer) -> list:
+    """Return what can be pruned in a layer, without the layers in it unless it speaks for them; frozen kernels too."""
+    if hasattr(layer, "get_prunable_weights"):
+        return list(layer.get_prunable_weights())
+    if not _is_builtin(layer):
+        return []
+    skipped = ("kernel", "depthwise_kernel") if isinstance(layer, _DEPTHWISE) else ()
+    return [variable for name, variable in variables(layer) if name in _KERNELS and name not in skipped]
+
+
+def _has_graph(model) -> bool:
+    if not isinstance(model, keras.Sequential):
+        return hasattr(model, "_operations_by_depth")
+    return getattr(model, "_functional", None) is not None
+
+
+def _owners(layer) -> list:
+    """Return a layer and the layers in it, as far as they have kernels."""
+    return [inner for _, inner in walk(layer) if _kernels(inner)]
 
 
 def _last_owners(operation) -> list:
-    """Return the layers with kernels in a layer that is no model: itself, or in it, such as the last of an attention."""
+    """Return the layers with kernels that make the output of a layer that is no graph."""
     if not isinstance(operation, keras.layers.Layer):
         return []
-    if kernels(operation):
+    if _kernels(operation):
         return [operation]
-    return [layer for _, layer in walk(operation) if kernels(layer)][-1:]
+    owners = _owners(operation)
+    return owners if isinstance(operation, keras.layers.Bidirectional) else owners[-1:]
+
+
+def _collect_output_layers(model, found: list) -> bool:
+    """Add a model's output layers to those found; say whether its input is reached without passing any."""
+    open_ways: dict[int, bool] = {}
+
+    def visit(tensor) -> bool:
+        operation = tensor._keras_history.operation
+        node = operation._inbound_nodes[tensor._keras_history.node_index]
+        if id(node) in open_ways:
+            return open_ways[id(node)]
+        if isinstance(operation, keras.Model) and _has_graph(operation):
+            is_open = _collect_output_layers(operation, found)
+        else:
+            owners = _last_owners(operation)
+            found.extend(owner for owner in owners if not any(owner is other for other in found))
+            is_open = not owners
+        if is_open and node.input_tensors:
+            is_open = any([visit(before) for before in node.input_tensors])  # a list: all of them are to be seen
+        open_ways[id(node)] = is_open
+        return is_open
+
+    return any([visit(tensor) for tensor in tf.nest.flatten(model.outputs)])
 
 
 def _size(variable) -> int:
-    size = 1
-    for length in variable.shape:
-        size *= int(length)
-    return size
+    return int(np.prod(tuple(variable.shape)))

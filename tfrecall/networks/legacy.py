@@ -45,16 +45,14 @@ def shapes(model) -> tuple[list[tuple], list[tuple]]:
     return tuple([tuple(tensor.shape) for tensor in tensors or []] for tensors in (model.inputs, model.outputs))
 
 
-def copied(model):
+def for_pruning(model):
     """Return a model to prune that leaves this one as it is: itself, since it is wrapped in a copy then."""
     return model
 
 
-def kernels(layer) -> list[tuple[str, Any]]:
-    """Return (name, variable) of what tfmot's registry, or the layer itself, says can be pruned in a layer."""
+def variables(layer) -> list[tuple[str, Any]]:
+    """Return (name, variable) of what tfmot's registry, or the layer itself, says can be pruned; frozen ones too."""
     inner = unwrapped(layer)
-    if not inner.trainable:
-        return []
     if hasattr(inner, "get_prunable_weights"):
         variables = inner.get_prunable_weights()
     elif PruneRegistry.supports(inner) and inner.weights:
@@ -67,9 +65,14 @@ def kernels(layer) -> list[tuple[str, Any]]:
     return [("/".join(name[-depth:]), variable) for name, variable in zip(names, variables)]
 
 
-def trainable(layer) -> list[tuple[str, Any]]:
-    """Return what `kernels` returns: tfmot's wrappers hold masks on nothing else."""
-    return kernels(layer)
+def prunable(model) -> list:
+    """Return the trainable variables that can be pruned."""
+    return [variable for _, layer in walk(model) if unwrapped(layer).trainable for _, variable in variables(layer)]
+
+
+def nameable(model) -> list:
+    """Return what `prunable` returns: tfmot's wrappers hold masks on nothing else."""
+    return prunable(model)
 
 
 def regularizer(layer, variable):
@@ -143,7 +146,7 @@ def compute_dtypes(model) -> set[str]:
 
 
 def _has_kernels(layer) -> bool:
-    return bool(kernels(layer))
+    return bool(variables(layer))
 
 
 def _submodules(model) -> list:

@@ -13,7 +13,7 @@ from tfrecall.errors import InputError
 from tfrecall.pruning import bindings, choice
 from tfrecall.pruning.callback import PruningCallback
 
-__all__ = ["PruningCallback", "prepare", "prune", "strip"]
+__all__ = ["PruningCallback", "plain", "prepare", "prune", "remaining_parameters", "strip"]
 
 
 def prune(
@@ -73,8 +73,8 @@ def prune(
     criterion = criteria.get(criterion, seed)
     # The scores come from the model as it was given, since that one is compiled.
     prepared = binding.is_prepared(model)
-    if prepared and not (only is None and exclude is None):
-        raise InputError("only and exclude are for a model that is not prepared yet: strip it first.")
+    if prepared:
+        _require_settled(model, binding, include_classifier, only, exclude)
     pruned = model if prepared else binding.prepare(model, include_classifier, only, exclude)
     try:
         # A weight that is 0 was pruned before, by whatever means: it stays so.
@@ -121,6 +121,17 @@ def prepare(
     return bindings.of(model).prepare(model, include_classifier, only, exclude)
 
 
+def _require_settled(model, binding, include_classifier: bool, only, exclude) -> None:
+    """Raise InputError if a prepared model is asked to prune other weights than it was prepared for."""
+    held = binding.masks(model).keys()
+    classifier = {path for path, weight in weights.prunable(model).items() if weight.classifier}
+    if only is not None or exclude is not None or (include_classifier and not classifier & held):
+        raise InputError(
+            "only, exclude and include_classifier are for a model that is not prepared yet: strip it first, and prune it "
+            "with them."
+        )
+
+
 def strip(model):
     """Return the plain model of a pruned one, its pruned weights exactly 0.
 
@@ -135,6 +146,6 @@ def plain(model):
 
 
 def remaining_parameters(model) -> int:
-    """Count the trainable parameters of a plain model that are not pruned: all but the zeros of prunable kernels."""
-    zeros = sum(int((weight.value == 0).sum()) for weight in weights.prunable(model).values())
+    """Count the trainable parameters of a plain model that are not pruned: without `tfrecall.weights.sparse`'s zeros."""
+    zeros = sum(int((weight.value == 0).sum()) for weight in weights.sparse(model).values())
     return weights.total_parameters(model) - zeros

@@ -87,6 +87,11 @@ class PruningCallback(UpdatePruningStep):
         super().on_epoch_end(epoch, logs)
         self._binding.remask(self.model)
 
+    def on_test_begin(self, logs=None):
+        """Mask the weights before validation, for which a callback may have put an optimizer's moving average in."""
+        if hasattr(self, "_binding"):
+            self._binding.remask(self.model)
+
     def on_train_end(self, logs=None):
         """Mask the weights once more: an optimizer's moving average may have replaced them."""
         self.on_epoch_end(None)

@@ -1,42 +1,23 @@
 """Holding masks on Keras 3 models, as they are: no wrapper, nothing to strip, nothing foreign in a saved file.
 
 A mask is held by its weight's constraint, which Keras 3's optimizers apply after each update: in ``fit`` and in loops of
-one's own, whatever the optimizer remembers or adds. An existing constraint is kept, and applied first. What replaces weights
-after training, such as an optimizer's moving average, is masked by the callback and by `strip`.
+one's own, whatever the optimizer remembers or adds. What replaces weights by other means, such as an optimizer's moving
+average, is masked by the callback and by `strip`. A step that was traced before the model was prepared knows no constraint:
+the model's own is made anew; of another one, what it brings back is told of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Mapping
 from contextlib import nullcontext
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from tfrecall import weights
 from tfrecall.errors import InputError
-
-
-class Mask(keras.constraints.Constraint):
-    """A Keras constraint: first the weight's own, if any, then a mask.
-
-    Parameters
-    ----------
-    mask : ndarray of bool
-        True where the weight is kept.
-    inner : callable, optional
-        The weight's own constraint.
-    """
-
-    def __init__(self, mask: np.ndarray, inner: Callable | None = None):
-        self.inner = inner
-        self.mask = tf.Variable(mask, trainable=False, name="mask")
-
-    def __call__(self, weight):
-        """Return the weight with what is pruned exactly 0, whatever it was."""
-        value = tf.convert_to_tensor(weight if self.inner is None else self.inner(weight))
-        return tf.where(self.mask, value, tf.zeros([], value.dtype))
+from tfrecall.networks import keras3
+from tfrecall.networks.keras3 import Mask
 
 
 def prepare(model, include_classifier: bool = False, only=None, exclude=None):
@@ -63,7 +44,16 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     """
     if is_prepared(model):
         raise InputError("the model is prepared already: prune it as it is, or strip it first.")
-    for weight in weights.removable(model, include_classifier, only=only, exclude=exclude).values():
+    chosen = weights.removable(model, include_classifier, only=only, exclude=exclude)
+    empty = [path for path, weight in chosen.items() if not weight.value.any()]
+    if empty:
+        warnings.warn(f"{_few(empty)} is 0 and will stay so: exclude it if it was only initialised so.", stacklevel=3)
+    left = [path for path, weight in weights.sparse(model).items() if path not in chosen and _is_sparse(weight.value)]
+    if left and exclude is None:
+        warnings.warn(
+            f"{_few(left)} has zeros that are not held: name it in only=, or include the classifier.", stacklevel=3
+        )
+    for weight in chosen.values():
         variable = weight.variable
         with _where(variable):
             variable.constraint = Mask(weight.value != 0, variable.constraint)
@@ -92,8 +82,8 @@ def is_prepared(model) -> bool:
 
 
 def masks(model) -> dict[str, np.ndarray]:
-    """Return the masks of a model by path: arrays of bool, True where the weight is kept."""
-    return {path: weight.variable.constraint.mask.numpy() for path, weight in _held(model).items()}
+    """Return the masks of a model's trainable weights by path: bool, of the weight's shape, True where it is kept."""
+    return {path: _mask(weight) for path, weight in _held(model).items() if weight.variable.trainable}
 
 
 def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> None:
@@ -111,7 +101,7 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
     held = _held(model)
     for path, kept in new.items():
         held[path].variable.constraint.mask.assign(kept)
-    remask(model)
+    _zero(model)
 
 
 def begin(model, scheduled: bool) -> None:
@@ -123,20 +113,57 @@ def begin(model, scheduled: bool) -> None:
         If the model is not pruned, and nobody said what may be.
     """
     if not is_prepared(model):
-        pruned = {path: weight for path, weight in weights.prunable(model).items() if not weight.value.all()}
+        pruned = [path for path, weight in weights.sparse(model).items() if not weight.value.all()]
         if scheduled or not pruned:
             raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
-        prepare(model, include_classifier=any(weight.classifier for weight in pruned.values()))
+        prepare(model, only=pruned)
 
 
 def remask(model) -> None:
-    """Set what the masks remove to exactly 0."""
+    """Set what the masks remove to exactly 0; warn if it was not, and no moving average is the reason."""
+    revived = [path for path, weight in _held(model).items() if weight.value[~_mask(weight)].any()]
+    if revived and not _averages(model):
+        warnings.warn(
+            f"pruned weights of {_few(revived)} had come back, and were set to 0 again: something else than an optimizer "
+            "changed them, or a training step that was traced before the model was prepared. Prepare it first.",
+            stacklevel=3,
+        )
+    _zero(model)
+
+
+def _zero(model) -> None:
+    """Set what the masks remove to exactly 0, in the optimizer's moving averages too."""
+    averages = _averages(model)
     for weight in _held(model).values():
-        weight.variable.assign(np.where(weight.variable.constraint.mask.numpy(), weight.value, 0))
+        for variable in (weight.variable, averages.get(id(weight.variable))):
+            if variable is not None:
+                variable.assign(np.where(_mask(weight), variable.numpy(), 0))
+
+
+def _averages(model) -> dict[int, object]:
+    """Return the optimizer's moving averages of a model's weights, by the weight's id; empty if it has none."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # inside a loss-scaling one
+    if not getattr(optimizer, "use_ema", False):
+        return {}
+    own = zip(getattr(optimizer, "_trainable_variables", []), getattr(optimizer, "_model_variables_moving_average", []))
+    return {id(variable): average for variable, average in own}
 
 
 def _held(model) -> dict[str, weights.Prunable]:
-    return {path: weight for path, weight in weights.prunable(model).items() if isinstance(weight.variable.constraint, Mask)}
+    return weights.by_path(model, keras3.held)
+
+
+def _mask(weight: weights.Prunable) -> np.ndarray:
+    return weight.variable.constraint.mask.numpy()
+
+
+def _is_sparse(value: np.ndarray) -> bool:
+    return bool(value.any()) and not value.all()
+
+
+def _few(paths: list[str]) -> str:
+    return ", ".join(paths[:3]) + " and others" * (len(paths) > 3)
 
 
 def _where(variable):
@@ -147,4 +174,5 @@ def _where(variable):
 def _forget_traces(model) -> None:
     """Have the train function made anew: one that is traced goes on with the constraints that it saw."""
     if getattr(model, "train_function", None) is not None:
-        model.make_train_function(force=True)
+        model.train_function = None
+        model.make_train_function()  # at once, since `fit` may be running

@@ -192,14 +192,14 @@ def disarm(model) -> None:
 
 
 class _Held:
-    """A Keras constraint: first the weight's own, if any, then the mask."""
+    """A Keras constraint that holds a mask m on a weight θ: m ⊙ θ, or around the weight's own constraint c, m ⊙ c(m ⊙ θ)."""
 
     def __init__(self, mask, inner: Callable | None):
         self.mask, self.inner = mask, inner
 
     def __call__(self, weight):
-        constrained = weight if self.inner is None else self.inner(weight)
-        return constrained * tf.cast(self.mask, constrained.dtype)
+        value = weight * tf.cast(self.mask, weight.dtype)
+        return value if self.inner is None else self.inner(value) * tf.cast(self.mask, weight.dtype)
 
 
 def _constrain(weight, mask) -> None:
