@@ -112,7 +112,7 @@ def removable(
     if not result:
         raise InputError(
             "the model has nothing to prune: no trainable kernel of a layer that can be pruned is left, other than the "
-            "classifier's (which include_classifier, or --prune-classifier, adds)."
+            "classifier's (which include_classifier, or --prune-classifier, adds). Frozen layers are left alone."
         )
     return result
 
@@ -132,13 +132,16 @@ def sparse(model) -> dict[str, Prunable]:
     return by_path(model, lambda model: network.prunable(model) + matrices)
 
 
-def by_path(model, choose: Callable[..., list]) -> dict[str, Prunable]:
-    """Return the variables that a function chooses of a built model by path, in the model's order, each once."""
-    if not model.built:
-        raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")
+def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> dict[str, Prunable]:
+    """Return the variables that a function chooses of a built model by path, in the model's order, each once.
+
+    Without `classifiers`, which take a look at the model's graph, none is said to be the classifier's.
+    """
     network = networks.of(model)
+    if not network.is_built(model):
+        raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")
     chosen = {id(variable) for variable in choose(model)}
-    classifiers = {id(layer) for layer in network.output_layers(model)}
+    last = {id(layer) for layer in network.output_layers(model)} if classifiers else set()
     found: dict[str, Prunable | None] = {}
     seen: set[int] = set()
     for path, layer in network.walk(model):
@@ -148,7 +151,7 @@ def by_path(model, choose: Callable[..., list]) -> dict[str, Prunable]:
                 continue
             seen.add(id(variable))
             place = _free(f"{path}/{name}".lstrip("/"), found)
-            weight = Prunable(place, variable, inner, id(inner) in classifiers, network.regularizer(inner, variable))
+            weight = Prunable(place, variable, inner, id(inner) in last, network.regularizer(inner, variable))
             found[place] = weight if id(variable) in chosen else None  # all take a place, so that paths stay what they are
     return {place: weight for place, weight in found.items() if weight is not None}
 
@@ -163,7 +166,9 @@ def _free(path: str, taken) -> str:
 
 
 def _matching(option: str, patterns: str | Sequence[str], found: dict[str, Prunable]) -> list[str]:
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = list(patterns) if isinstance(patterns, list | tuple | set) else [patterns]
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        raise InputError(f"{option} takes paths or patterns of weights, such as {next(iter(found), 'dense/kernel')!r}.")
     for pattern in patterns:
         if not any(path == pattern or fnmatchcase(path, pattern) for path in found):
             raise unknown(f"weight in {option}", pattern, found)

@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 import tfrecall
@@ -109,6 +110,133 @@ def test_the_classifier_is_what_makes_the_outputs(name):
     found = weights.prunable(model)
     assert {path for path, weight in found.items() if weight.classifier} == expected
     assert "first/kernel" in weights.removable(model)
+
+
+class HeadFirst(keras.Model):
+    """Its head is made before its body, and it adds an operation of Keras's at the end."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = [layers.Dense(3, name="one"), layers.Dense(2, name="other")]
+        self.body = keras.Sequential([layers.Dense(8, name="a"), layers.Dense(8, name="b")], name="body")
+
+    def call(self, inputs):
+        return [keras.ops.softmax(head(self.body(inputs))) for head in self.heads]
+
+
+class Opaque(keras.Model):
+    """Its call is TensorFlow's, which takes no symbols."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = layers.Dense(8, name="body"), layers.Dense(3, name="head")
+
+    def call(self, inputs):
+        return self.head(tf.nn.relu(self.body(tf.reshape(inputs, [-1, 8]))))
+
+
+@pytest.mark.parametrize(("make", "expected"), [(HeadFirst, {"one/kernel", "other/kernel"}), (Opaque, {"head/kernel"})])
+def test_the_classifier_of_a_subclassed_model_is_what_makes_its_outputs(make, expected):
+    model = make()
+    model(np.zeros((2, 8), "f"))
+    nodes = [len(layer._inbound_nodes) + len(layer._outbound_nodes) for _, layer in keras3.walk(model)]
+    assert {path for path, weight in weights.prunable(model).items() if weight.classifier} == expected
+    assert nodes == [len(layer._inbound_nodes) + len(layer._outbound_nodes) for _, layer in keras3.walk(model)]
+
+
+def test_the_classifier_behind_other_ways_to_the_output():
+    """A way around a nested model's kernels, a frozen head, a layer of two ways: what makes the outputs is found."""
+    inputs, inner = layers.Input((8,)), layers.Input((8,))
+    around = keras.Model(inner, layers.Add()([inner, layers.Dense(8, name="in")(inner)]), name="around")
+    model = keras.Model(inputs, around(layers.Dense(8, name="first")(inputs)))
+    assert {path for path, weight in weights.prunable(model).items() if weight.classifier} == {
+        "first/kernel",
+        "around/in/kernel",
+    }
+    frozen = keras.Sequential([layers.Input((8,)), layers.Dense(4, name="d"), layers.Dense(3, name="h", trainable=False)])
+    assert [(path, weight.classifier) for path, weight in weights.prunable(frozen).items()] == [("d/kernel", False)]
+    two = keras.Sequential([layers.Input((5, 8)), layers.Dense(4, name="d"), layers.Bidirectional(layers.GRU(2), name="b")])
+    assert {path.split("/")[0] for path, weight in weights.prunable(two).items() if weight.classifier} == {"b"}
+    assert sum(weight.classifier for weight in weights.prunable(two).values()) == 4
+
+
+class Block(layers.Layer):
+    """A layer that speaks for a layer in it, and leaves its other one out."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.u, self.v = layers.Dense(4, name="u"), layers.Dense(4, name="v")
+
+    def build(self, shape):
+        self.u.build(shape)
+        self.v.build((shape[0], 4))
+
+    def call(self, inputs):
+        return self.v(self.u(inputs))
+
+    def get_prunable_weights(self):
+        return [self.u.kernel]
+
+
+class Rooted(keras.Model):
+    """A model with a weight of its own beside its layers."""
+
+    def build(self, shape):
+        self.mix = self.add_weight(name="mix", shape=(shape[-1], 4))
+        self.head = layers.Dense(3, name="head")
+        self.head.build((None, 4))
+
+    def call(self, inputs):
+        return self.head(inputs @ self.mix)
+
+
+def test_a_layer_speaks_for_the_layers_in_it():
+    model = keras.Sequential([layers.Input((5,)), Block(name="block"), layers.Dense(3, name="head")])
+    assert sizes(model) == {"block/u/kernel": 20, "head/kernel": 12}
+
+
+def test_the_weights_of_a_model_itself_can_be_named():
+    model = Rooted()
+    model(np.zeros((2, 5), "f"))
+    assert sizes(model) == {"head/kernel": 12}
+    assert sizes(model, only="mix") == {"mix": 20}
+
+
+def test_a_users_constraint_with_a_mask_of_its_own_is_not_taken_for_ours():
+    class Autoregressive(keras.constraints.Constraint):
+        mask = np.tril(np.ones((4, 4)))
+
+        def __call__(self, weight):
+            return weight * self.mask
+
+    own = Unnamed(name="own")
+    model = keras.Sequential([layers.Input((4,)), own, layers.Dense(3, name="head")])
+    own.kernel.constraint = Autoregressive()
+    assert sizes(model) == {"head/kernel": 12}
+    assert keras3.held(model) == []
+
+
+def test_what_is_no_pattern_is_refused():
+    model = mixture()
+    for only in (model.layers[1], [model.layers[1].pointwise_kernel], []):
+        with pytest.raises(InputError, match="only takes paths or patterns of weights, such as 'block1/"):
+            weights.removable(model, only=only)
+
+
+def test_paths_stay_what_they_are_when_a_layer_is_frozen():
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.pair = [layers.Dense(8, name="block"), layers.Dense(8, name="block")]
+
+        def call(self, inputs):
+            return self.pair[1](self.pair[0](inputs))
+
+    model = Twins()
+    model(np.zeros((2, 8), "f"))
+    assert list(weights.prunable(model)) == ["block/kernel", "block/kernel_1"]
+    model.pair[0].trainable = False
+    assert list(weights.prunable(model)) == ["block/kernel_1"]
 
 
 def test_a_shared_weight_counts_once():

@@ -17,6 +17,7 @@ from tfrecall.models.classifier import (
     probabilities,
     require_classes,
     require_image_classifier,
+    require_several_classes,
 )
 from tfrecall.models.lenet import lenet5
 from tfrecall.models.loading import load
@@ -35,6 +36,7 @@ __all__ = [
     "probabilities",
     "require_classes",
     "require_image_classifier",
+    "require_several_classes",
 ]
 
 

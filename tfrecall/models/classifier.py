@@ -18,13 +18,18 @@ def require_image_classifier(model, name: str = "the model") -> None:
 
 def require_classes(model, name: str, data: str, classes: int) -> None:
     """Raise InputError unless a classifier tells as many classes apart as a data set has."""
+    require_several_classes(model, name)
     own = classes_of(model)
-    if own == 1:
-        raise InputError(f"{name} has one output: give it one for each class (two with softmax, not one with sigmoid).")
     if own != classes:
         raise InputError(
             f"{name} tells {own} classes apart, but {data} has {classes}: choose the data set that it was trained on."
         )
+
+
+def require_several_classes(model, name: str) -> None:
+    """Raise InputError if a classifier has one output alone."""
+    if classes_of(model) == 1:
+        raise InputError(f"{name} has one output: give it one for each class (two with softmax, not one with sigmoid).")
 
 
 def input_shape(model, native: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -63,6 +63,11 @@ def require_backend() -> None:
         )
 
 
+def is_built(model) -> bool:
+    """Say whether a model has its weights; one that was never called itself may have them in its layers."""
+    return model.built or bool(model.trainable_variables)
+
+
 def walk(model) -> Iterator[tuple[str, Any]]:
     """Yield (path, layer) for a model, whose path is empty, and every layer in it, outermost first, each once.
 
@@ -159,13 +164,22 @@ def regularizer(layer, variable):
 def output_layers(model) -> list[Any]:
     """Return the layers with kernels from which an output is reached without passing another such layer.
 
-    A subclassed model has no graph to follow: there the last layer with a kernel is taken.
+    A subclassed model is called symbolically, to see its graph. Where its ``call`` works with numbers alone, the last layer
+    with a kernel is taken.
     """
-    if not _has_graph(model):
-        return _owners(model)[-1:]
     found: list[Any] = []
-    _collect_output_layers(model, found)
-    return found
+    if _has_graph(model):
+        _collect_output_layers(model.outputs, found)
+        return found
+    nodes = [(nodes, len(nodes)) for _, layer in walk(model) for nodes in (layer._inbound_nodes, layer._outbound_nodes)]
+    try:
+        _collect_output_layers(_called(model), found)
+    except Exception:  # whatever TensorFlow's functions raise when they are given symbols
+        found = []
+    finally:  # as if it had not been called
+        for of_layer, count in nodes:
+            del of_layer[count:]
+    return found or _owners(model)[-1:]
 
 
 def total_parameters(model) -> int:
@@ -242,8 +256,17 @@ def _last_owners(operation) -> list:
     return owners if isinstance(operation, keras.layers.Bidirectional) else owners[-1:]
 
 
-def _collect_output_layers(model, found: list) -> bool:
-    """Add a model's output layers to those found; say whether its input is reached without passing any."""
+def _called(model):
+    """Return the symbolic outputs of a subclassed model."""
+    inputs = {
+        name.removesuffix("_shape"): keras.Input(batch_shape=(None, *shape[1:]))
+        for name, shape in model._build_shapes_dict.items()
+    }
+    return model.call(*inputs.values()) if len(inputs) == 1 else model.call(**inputs)
+
+
+def _collect_output_layers(outputs, found: list) -> bool:
+    """Add the layers that make these outputs to those found; say whether an input is reached without passing any."""
     open_ways: dict[int, bool] = {}
 
     def visit(tensor) -> bool:
@@ -252,7 +275,7 @@ def _collect_output_layers(model, found: list) -> bool:
         if id(node) in open_ways:
             return open_ways[id(node)]
         if isinstance(operation, keras.Model) and _has_graph(operation):
-            is_open = _collect_output_layers(operation, found)
+            is_open = _collect_output_layers(operation.outputs, found)
         else:
             owners = _last_owners(operation)
             found.extend(owner for owner in owners if not any(owner is other for other in found))
@@ -262,7 +285,7 @@ def _collect_output_layers(model, found: list) -> bool:
         open_ways[id(node)] = is_open
         return is_open
 
-    return any([visit(tensor) for tensor in tf.nest.flatten(model.outputs)])
+    return any([visit(tensor) for tensor in tf.nest.flatten(outputs)])
 
 
 def _size(variable) -> int:

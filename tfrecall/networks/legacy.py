@@ -17,6 +17,11 @@ def require_backend() -> None:
     """Do nothing: there is TensorFlow alone."""
 
 
+def is_built(model) -> bool:
+    """Say whether a model has its weights."""
+    return model.built
+
+
 def walk(model) -> Iterator[tuple[str, Any]]:
     """Yield (path, layer) for every layer of a model and of the models in it, each layer once, wrappers unopened."""
     seen: set[int] = set()

@@ -17,7 +17,7 @@ class PruningCallback(UpdatePruningStep):
     as its zeros are its masks. With a criterion and a schedule it prunes a model from `tfrecall.prepare` gradually, by any
     criterion and scope. It works in the ``fit`` of either Keras. Steps are the optimizer's iterations: to go on after a
     checkpoint, save it with the optimizer, as ``.keras``, ``.h5`` or by ``tf.train.Checkpoint`` (tf_keras's SavedModel
-    format loses them).
+    format loses them). It belongs before the callbacks that save or swap weights.
 
     Parameters
     ----------
@@ -74,17 +74,12 @@ class PruningCallback(UpdatePruningStep):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Prune if the schedule has an event at the coming step, or had one since the last look."""
-        if self.schedule is None:
-            return
-        coming = int(self.model.optimizer.iterations.numpy()) + 1
-        due = [target for step in range(self._done + 1, coming + 1) if (target := _target(self.schedule, step)) is not None]
-        self._done = coming
-        if due:
-            self._prune_to(due[-1])
+        self._catch_up(1)
 
     def on_epoch_end(self, epoch, logs=None):
         """Mask the weights once more, so that what is saved here is pruned whatever else writes into a model."""
         super().on_epoch_end(epoch, logs)
+        self._catch_up(0)  # of several steps in one execution, the last may have had an event
         self._binding.remask(self.model)
 
     def on_test_begin(self, logs=None):
@@ -95,6 +90,16 @@ class PruningCallback(UpdatePruningStep):
     def on_train_end(self, logs=None):
         """Mask the weights once more: an optimizer's moving average may have replaced them."""
         self.on_epoch_end(None)
+
+    def _catch_up(self, ahead: int) -> None:
+        """Prune to the last event up to `ahead` steps from now that was not seen yet."""
+        if self.schedule is None:
+            return
+        upto = int(self.model.optimizer.iterations.numpy()) + ahead
+        due = [target for step in range(self._done + 1, upto + 1) if (target := _target(self.schedule, step)) is not None]
+        self._done = max(self._done, upto)
+        if due:
+            self._prune_to(due[-1])
 
     def _prune_to(self, target: float) -> None:
         held = self._binding.masks(self.model)

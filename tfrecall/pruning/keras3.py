@@ -105,7 +105,7 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
 
 
 def begin(model, scheduled: bool) -> None:
-    """See that masks are held while a model trains: those that it has, or after loading, its zeros.
+    """See that masks are held while a model trains: those that it has, and unless a schedule sets them, its zeros.
 
     Raises
     ------
@@ -117,6 +117,10 @@ def begin(model, scheduled: bool) -> None:
         if scheduled or not pruned:
             raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
         prepare(model, only=pruned)
+    elif not scheduled:  # weights may have been loaded since it was prepared
+        for weight in _held(model).values():
+            if weight.variable.constraint.inner is None and weight.value.any():
+                weight.variable.constraint.mask.assign(_mask(weight) & (weight.value != 0))
 
 
 def remask(model) -> None:
@@ -151,7 +155,7 @@ def _averages(model) -> dict[int, object]:
 
 
 def _held(model) -> dict[str, weights.Prunable]:
-    return weights.by_path(model, keras3.held)
+    return weights.by_path(model, keras3.held, classifiers=False)
 
 
 def _mask(weight: weights.Prunable) -> np.ndarray:

@@ -65,6 +65,7 @@ def export(
         if place.is_dir() and any(place.iterdir()) and not (place / "saved_model.pb").exists():
             raise InputError(f"{place} is a folder with something else than a SavedModel in it: choose another path.")
     models.require_image_classifier(model)
+    models.require_several_classes(model, "the model")
     classes = _class_names(model, class_names)
     model = pruning.plain(model)
     with whole(path.parent, names) as folder:
