@@ -298,6 +298,13 @@ class TestRefusals:
             export(make(), tmp_path / "m")
         assert not list(tmp_path.iterdir())
 
+    @pytest.mark.parametrize("library", [keras, tf_keras])
+    def test_one_output_alone(self, library, tmp_path):
+        model = library.Sequential([library.layers.Input(SHAPE), library.layers.Flatten(), library.layers.Dense(1)])
+        with pytest.raises(InputError, match="one output: give it one for each class"):
+            export(model, tmp_path / "m")
+        assert not list(tmp_path.iterdir())
+
     def test_unknown_format(self, tmp_path):
         with pytest.raises(InputError, match=r"unknown export format 'tflight'.*tflite"):
             export(classifier(), tmp_path / "m", format="tflight")
