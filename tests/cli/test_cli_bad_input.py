@@ -22,11 +22,6 @@ from tfrecall import models, sparsity, training
 from tfrecall.errors import InputError
 
 SCRIPT = Path(sys.executable).with_name("tfrecall")
-KERAS3 = """
-import sys, keras
-model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
-model.save(sys.argv[1])
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -89,13 +84,6 @@ def shelf(tmp_path_factory):
     rewritten(folder / "good.keras", folder / "system.keras", runs_a_function)
     rewritten(folder / "good.keras", folder / "foreign.keras", names_a_module)
     return folder
-
-
-@pytest.fixture(scope="module")
-def keras3(tmp_path_factory):
-    path = tmp_path_factory.mktemp("keras3") / "keras3.keras"
-    subprocess.run([sys.executable, "-c", KERAS3, path], check=True, capture_output=True, timeout=200)
-    return path
 
 
 def rewritten(source, target, change):
@@ -217,11 +205,6 @@ def test_an_output_folder_that_cannot_be_written(tmp_path):
 def test_model_files_that_cannot_be_used(shelf, name, message, command):
     assert re.search(message, refused(*command, shelf / name))
     assert not Path("pwned").exists()
-
-
-def test_a_model_of_keras_3_says_what_to_do(keras3):
-    assert re.search("written by Keras 3.*prune it in a script", refused("evaluate", keras3))
-    assert re.search("written by Keras 3", refused("prune", "--model", keras3))
 
 
 @pytest.mark.parametrize("name", ["lambda.keras", "lambda.h5", "lambda"])

@@ -127,7 +127,7 @@ def test_a_class_of_a_foreign_module_is_refused_and_not_imported(tmp_path, libra
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
     )
-    assert "would run code or read other files on loading (it names Layer of the module planted)" in done.stderr
+    assert "would run code on loading (it names Layer of the module planted)" in done.stderr
     assert "imported" not in done.stderr.splitlines()[-1].split("InputError")[0]
 
 
@@ -284,7 +284,7 @@ def test_op_layers_may_only_compute(tmp_path, ending, function):
 def test_code_anywhere_in_an_h5_file_is_found(tmp_path, library, part):
     path = save(small_model(library), tmp_path, ".h5")
     rewrite_h5(path, lambda config: config["config"]["layers"][1]["config"].update(cell=[part]))
-    with pytest.raises(InputError, match="would run code"):
+    with pytest.raises(InputError, match=r"would (run code|read the file /etc/passwd)"):
         models.load(path)
 
 
@@ -373,5 +373,5 @@ def test_weights_that_lie_in_other_files_are_not_read(tmp_path, library, ending,
         with zipfile.ZipFile(path, "w") as archive:
             for name, content in parts.items():
                 archive.writestr(name, content)
-    with pytest.raises(InputError, match=r"read other files.*(link|other files)"):
+    with pytest.raises(InputError, match=r"would read other files on loading .*(link|stored there)"):
         models.load(path)

@@ -65,10 +65,7 @@ def load(path: str | os.PathLike, *, unsafe: bool = False):
         raise InputError(f"no model file at {path}: give a .keras or .h5 file, or a SavedModel folder.")
     version, suspicions = _looked_at(path)
     for reason in () if unsafe else suspicions:
-        raise InputError(
-            f"{path} would run code or read other files on loading ({reason}): pass --unsafe (unsafe=True) if you trust its "
-            "source."
-        )
+        raise InputError(f"{path} would {reason}: pass --unsafe (unsafe=True) if you trust its source.")
     try:
         return _load_keras3(path, unsafe) if version.startswith("3") else _load_legacy(path, unsafe)
     except InputError:
@@ -171,11 +168,11 @@ def _links(group) -> list[str]:
     for name in group:
         link = group.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            found.append(f"its part {name} is a link")
+            found.append(f"read other files on loading (its part {name} is a link)")
         elif isinstance(part := group[name], h5py.Group):
             found += _links(part)
         elif isinstance(part, h5py.Dataset) and (part.external or part.is_virtual):
-            found.append(f"its weights {name} are stored in other files")
+            found.append(f"read other files on loading (its weights {name} are stored there)")
     return found
 
 
@@ -203,17 +200,17 @@ def _suspicions(config) -> Iterator[str]:
     if not isinstance(name, str | None):
         raise InputError(f"its configuration names a class by {type(name).__name__}, not by a string.")
     if name in _CODE:
-        yield f"it has a {name} layer" if name != "__lambda__" else "it has a lambda function"
+        yield f"run code on loading (it has a {f'{name} layer' if name != '__lambda__' else 'lambda function'})"
     if any(key.endswith("_type") and value == "lambda" for key, value in config.items()):
-        yield "it holds the code of a Lambda or wrapper"
+        yield "run code on loading (it holds the code of a Lambda or wrapper)"
     if isinstance(config.get("vocabulary"), str):
-        yield f"it reads the file {config['vocabulary']}"
+        yield f"read the file {config['vocabulary']} on loading"
     if name in ("TFOpLambda", "SlicingOpLambda"):
         function = inner.get("function") if isinstance(inner, dict) else inner
         if not _OPS.fullmatch(str(function)):
-            yield f"it calls {function}"
+            yield f"run code on loading (it calls {function})"
     if isinstance(module, str) and name and not _is_trusted(module, name, inner):
-        yield f"it names {inner if name == 'function' else name} of the module {module}"
+        yield f"run code on loading (it names {inner if name == 'function' else name} of the module {module})"
     for part in config.values():
         yield from _suspicions(part)
 
