@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -416,6 +417,117 @@ class TestAgainstKerasTrainingStep:
         wrapped.compile("sgd", "sparse_categorical_crossentropy")
         for criterion in (criteria.Gradient(), criteria.Undecayed(), criteria.UndecayedSum(), criteria.Magnitude()):
             assert_scores(criterion.scores(wrapped, data), criterion.scores(model, data), 1e-5)
+
+
+def of_keras_own_loss(model, x, y):
+    """|θ ⊙ ∇L| of the loss that Keras itself computes for a batch."""
+    model(x)  # Keras masks are left by a call
+    found = weights.prunable(model)
+    variables = [getattr(weight.variable, "value", None) for weight in found.values()]
+    variables = [weight.variable if callable(value) else value for weight, value in zip(found.values(), variables)]
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(x, y, model(x, training=False))
+    gradients = tape.gradient(loss, variables)
+    return {
+        path: np.abs(weight.value * tf.convert_to_tensor(gradient).numpy())
+        for (path, weight), gradient in zip(found.items(), gradients)
+    }
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+class TestAgainstKerasOwnLoss:
+    def two_headed(self, library, single=False):
+        library.utils.set_random_seed(0)
+        inputs = library.layers.Input((FEATURES,))
+        tensor = library.layers.Dense(HIDDEN, "tanh", name="hidden")(inputs)
+        one = library.layers.Dense(CLASSES, "softmax", name="out")(tensor)
+        other = library.layers.Dense(2, name="side")(tensor)
+        return library.Model(inputs, {"kind": one} if single else {"kind": one, "size": other})
+
+    def test_a_dictionary_of_outputs(self, data, library):
+        x, y = data
+        model, targets = self.two_headed(library), {"kind": y, "size": x[:, :2]}
+        losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
+        model.compile("sgd", losses, loss_weights={"kind": 0.5, "size": 2.0})
+        found = criteria.Undecayed().scores(model, (x, targets))
+        assert_scores(found, of_keras_own_loss(model, x, {name: tf.constant(value) for name, value in targets.items()}))
+        with pytest.raises(InputError, match="no target for the model's output 'size'"):
+            criteria.Undecayed().scores(model, (x, {"kind": y}))
+        with pytest.raises(InputError, match="a loss is given for 'side'; the model's outputs are 'kind', 'size'"):
+            criteria.Undecayed().scores(model, (x, targets), loss={"kind": "mse", "side": "mse"})
+
+    def test_a_dictionary_of_one_output(self, data, library):
+        x, y = data
+        model = self.two_headed(library, single=True)
+        loss = "sparse_categorical_crossentropy"
+        assert_scores(
+            criteria.Undecayed().scores(model, (x, y), loss=loss),
+            criteria.Undecayed().scores(model, (x, {"kind": y}), loss={"kind": loss}),
+        )
+
+    def test_what_keras_cannot_write_down(self, data, library):
+        class Metric(library.metrics.Metric):
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                pass
+
+            def result(self):
+                return 0.0
+
+        class Loss:  # a callable that has no configuration
+            def __call__(self, y_true, y_pred):
+                return library.losses.sparse_categorical_crossentropy(y_true, y_pred)
+
+        x, y = data
+        model = self.two_headed(library, single=True)
+        model.compile("sgd", Loss(), metrics=[Metric()])
+        found = criteria.Undecayed().scores(model, (x, {"kind": y}))
+        assert_scores(found, criteria.Undecayed().scores(model, (x, y), loss="sparse_categorical_crossentropy"))
+
+    def test_padded_steps_do_not_count(self, library):
+        library.utils.set_random_seed(0)
+        model = library.Sequential(
+            [
+                library.layers.Input((6,)),
+                library.layers.Embedding(9, 4, mask_zero=True),
+                library.layers.LSTM(5, return_sequences=True),
+                library.layers.Dense(CLASSES, "softmax", name="head"),
+            ]
+        )
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        rng = np.random.default_rng(0)
+        x, y = rng.integers(1, 9, (16, 6)), rng.integers(0, CLASSES, (16, 6))
+        x[np.arange(6) >= rng.integers(1, 6, (16, 1))] = 0
+        assert_scores(criteria.Undecayed().scores(model, (x, y)), of_keras_own_loss(model, tf.constant(x), tf.constant(y)))
+
+    def test_an_ignored_class_does_not_count(self, library):
+        library.utils.set_random_seed(0)
+        model = library.Sequential(
+            [
+                library.layers.Input((4, FEATURES)),
+                library.layers.Dense(HIDDEN, "tanh"),
+                library.layers.Dense(CLASSES, "softmax"),
+            ]
+        )
+        model.compile("sgd", library.losses.SparseCategoricalCrossentropy(ignore_class=2))
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(16, 4, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, (16, 4))
+        assert_scores(criteria.Undecayed().scores(model, (x, y)), of_keras_own_loss(model, tf.constant(x), tf.constant(y)))
+
+    def test_the_states_of_recurrent_layers_stay(self, library):
+        model = library.Sequential(
+            [
+                library.layers.Input(batch_shape=(4, 3, 2)),
+                library.layers.LSTM(5, stateful=True),
+                library.layers.Dense(CLASSES),
+            ]
+        )
+        x = np.ones((4, 3, 2), np.float32)
+        model(x)
+        before = [state.numpy() for state in model.layers[-2].states]
+        assert all(state.any() for state in before)
+        criteria.Undecayed().scores(model, tf.data.Dataset.from_tensors((x, np.zeros((4, CLASSES)))), loss="mse")
+        for state, was in zip(model.layers[-2].states, before):
+            np.testing.assert_array_equal(state.numpy(), was)
 
 
 class TestData:

@@ -2,13 +2,14 @@
 
 A criterion is a small class with one method, `Criterion.scores`. The objective is L(θ) = data loss + weight regularizers
 (+ the optimizer's decoupled weight decay); T(θ) is L without the decay (Good et al., NeurIPS 2022, section 4). Data losses
-are means over all examples, taken in inference mode, so that scores do not depend on the batch size and nothing in the model
-changes.
+are means over all examples, taken in inference mode, so that scores do not depend on the batch size (but with Keras's masks,
+which Keras itself averages batch by batch) and nothing in the model changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -136,15 +137,13 @@ class UndecayedSum(Criterion):
         return {path: np.abs(-theta[path] * gradient[path] + epsilon[path] * theta[path] ** 2) for path in theta}
 
     def _epsilon(self, model) -> dict[str, float]:
-        from tfrecall import regularizers, weights
+        from tfrecall import regularizers
 
+        found = _prunable(model)
         if self.weight_decay is not None:
-            return dict.fromkeys(weights.prunable(model), self.weight_decay)
+            return dict.fromkeys(found, self.weight_decay)
         optimizer = _optimizer_decay(model)
-        return {
-            path: optimizer[path] + regularizers.decay(weight.regularizer)
-            for path, weight in weights.prunable(model).items()
-        }
+        return {path: optimizer[path] + regularizers.decay(weight.regularizer) for path, weight in found.items()}
 
 
 CRITERIA: dict[str, type[Criterion]] = {
@@ -181,33 +180,33 @@ def require_data(data) -> None:
         raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
 
 
-def _values(model) -> dict[str, np.ndarray]:
-    from tfrecall import weights
+def _prunable(model) -> dict:
+    from tfrecall import networks, weights
 
-    return {path: weight.value for path, weight in weights.prunable(model).items()}
+    return weights.by_path(model, networks.of(model).prunable, classifiers=False)
+
+
+def _values(model) -> dict[str, np.ndarray]:
+    return {path: weight.value for path, weight in _prunable(model).items()}
 
 
 def _optimizer_decay(model) -> dict[str, float]:
     """Return the ε of the compiled optimizer's decoupled weight decay, 0 for weights that it excludes, by path."""
-    from tfrecall import weights
-
     optimizer = getattr(model, "optimizer", None)
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed precision wraps it
     epsilon = float(getattr(optimizer, "weight_decay", None) or 0.0)
     # Keras has no public question for this; the exclusions live in the method that its own update asks.
     applies = getattr(optimizer, "_use_weight_decay", lambda variable: True)
-    return {
-        path: epsilon if epsilon and applies(weight.variable) else 0.0 for path, weight in weights.prunable(model).items()
-    }
+    return {path: epsilon if epsilon and applies(weight.variable) else 0.0 for path, weight in _prunable(model).items()}
 
 
 def _penalty_gradient(model) -> dict[str, np.ndarray]:
     """Return the gradient of all weight regularizers, by path."""
     import tensorflow as tf
 
-    from tfrecall import networks, weights
+    from tfrecall import networks
 
-    network, found = networks.of(model), weights.prunable(model)
+    network, found = networks.of(model), _prunable(model)
     variables = [network.traced(weight.variable) for weight in found.values()]
     with tf.GradientTape() as tape:
         terms = [tf.cast(tf.reduce_sum(term), tf.float32) for term in network.penalties(model)]
@@ -220,10 +219,10 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
     """Return the gradient of the mean data loss (activity regularizers included) over all examples, by path."""
     import tensorflow as tf
 
-    from tfrecall import networks, weights
+    from tfrecall import networks
 
     require_data(data)
-    network, found = networks.of(model), weights.prunable(model)
+    network, found = networks.of(model), _prunable(model)
     variables = [network.traced(weight.variable) for weight in found.values()]
     example_losses = _example_losses(model, loss)
 
@@ -245,7 +244,8 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
         sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
         for x, y, sample_weight in _batches(data):
             try:
-                gradients, examples = batch_gradient(x, y, sample_weight, scale)
+                with _keeping_states(model):
+                    gradients, examples = batch_gradient(x, y, sample_weight, scale)
             except (ValueError, tf.errors.InvalidArgumentError) as error:
                 reason = str(getattr(error, "message", error)).strip().splitlines()[0]
                 raise InputError(f"the data for the criterion do not fit the model or its loss: {reason}") from error
@@ -259,6 +259,21 @@ def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
     if not count:
         raise InputError("the data for the criterion hold no examples.")
     return {path: (total / (scale * count)).astype(np.float32) for path, total in zip(found, sums)}
+
+
+@contextmanager
+def _keeping_states(model) -> Iterator[None]:
+    """Give stateful recurrent layers back the states that they have now."""
+    import tensorflow as tf
+
+    recurrent = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    states = [state for layer in recurrent for state in tf.nest.flatten(getattr(layer, "states", None)) if state is not None]
+    before = [state.numpy() for state in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before):
+            state.assign(value)
 
 
 def _batches(data) -> Iterable[tuple]:
@@ -291,14 +306,14 @@ def _example_losses(model, loss) -> Callable:
 
     from tfrecall import networks
 
-    losses_of_keras = networks.of(model).library.losses
+    network = networks.of(model)
+    losses_of_keras = network.library.losses
     compiled = loss is None
     loss = getattr(model, "loss", None) if compiled else loss
     if loss is None or (isinstance(loss, list | dict) and not loss):
         raise InputError("this criterion needs a loss: compile the model with one, or pass loss=.")
     named = list(getattr(model, "output_names", None) or [])
-    config = (model.get_compile_config() or {}) if compiled and hasattr(model, "get_compile_config") else {}
-    factors = config.get("loss_weights")
+    factors = network.loss_weights(model) if compiled else None
 
     def one(function, y, predicted):
         function = losses_of_keras.get(function)
@@ -308,20 +323,31 @@ def _example_losses(model, loss) -> Callable:
             y = tf.cast(y, predicted.dtype)
         # A Loss called as an object would reduce over the batch, and refuse to under a distribution strategy.
         call = function.call if isinstance(function, losses_of_keras.Loss) else function
-        values = tf.cast(call(y, predicted), tf.float32)
+        losses = call(y, predicted)
+        values = tf.cast(losses, tf.float32)
         if values.shape.rank == 0:  # a custom loss may take the mean over the batch itself
             return tf.fill(tf.shape(predicted)[:1], values)
+        # Keras's masks, of padded steps and of an ignored class: the mean is one of what counts.
+        masks = [getattr(tensor, "_keras_mask", None) for tensor in (predicted, losses)]
+        counts = [tf.cast(mask, tf.float32) for mask in masks if mask is not None and mask.shape.rank == values.shape.rank]
+        if counts:
+            counting = tf.reduce_prod(counts, axis=0)
+            values *= tf.math.divide_no_nan(counting, tf.reduce_mean(counting))
         return tf.reduce_mean(tf.reshape(values, [tf.shape(predicted)[0], -1]), axis=1)
 
     def example_losses(y, outputs, sample_weight):
-        names = named or _names(outputs)  # a subclassed model does not name its outputs
+        # A dictionary's keys are the names; a subclassed model that gives a list does not name its outputs.
+        names = named if named and not isinstance(outputs, dict) else _names(outputs)
         parts = {"loss": loss, "loss weight": factors, "target": y, "output": outputs}
         by_name = {what: _by_output(what, value, names) for what, value in parts.items()}
+        used = {name: function for name, function in by_name["loss"].items() if function is not None}
+        if lacking := [name for name in used if by_name["target"][name] is None]:
+            raise InputError(f"the data have no target for the model's output {lacking[0]!r}.")
         total = tf.add_n(
             [
-                one(function, by_name["target"][name], by_name["output"][name]) * (1.0 if factor is None else factor)
-                for (name, function), factor in zip(by_name["loss"].items(), by_name["loss weight"].values())
-                if function is not None
+                one(function, by_name["target"][name], by_name["output"][name])
+                * (1.0 if (factor := by_name["loss weight"][name]) is None else factor)
+                for name, function in used.items()
             ]
         )
         return total if sample_weight is None else total * tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
@@ -339,6 +365,8 @@ def _names(outputs) -> list:
 def _by_output(what: str, value, names: list) -> dict:
     """Return {output name: value} from one value for all outputs, a list in their order, or a dictionary."""
     if isinstance(value, dict):
+        if what != "target" and (others := [name for name in value if name not in names]):
+            raise InputError(f"a {what} is given for {others[0]!r}; the model's outputs are {', '.join(map(repr, names))}.")
         return {name: value.get(name) for name in names}
     if isinstance(value, list | tuple):
         if len(value) != len(names):

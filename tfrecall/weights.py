@@ -19,7 +19,7 @@ from tfrecall.errors import InputError, unknown
 
 @dataclass(frozen=True)
 class Prunable:
-    """One trainable kernel that can be pruned.
+    """A weight that can be pruned: a kernel, or another tensor that was named.
 
     Attributes
     ----------
@@ -89,8 +89,9 @@ def removable(
     include_classifier : bool
         Whether the layers that make the outputs may be pruned.
     only : str or sequence of str, optional
-        Paths, or patterns such as ``"block?/*/kernel"``, of the weights to prune; any trainable weight can be named so. The
-        classifier's are among them where they are named in full.
+        Paths, or patterns such as ``"block?/*/kernel"``, of the weights to prune; in Keras 3 any trainable weight can be
+        named so. The classifier's, and biases and other vectors, are among them where they are named in full; the zeros of
+        vectors are not found again in a model that was saved and loaded.
     exclude : str or sequence of str, optional
         Paths or patterns of weights to leave alone.
 
@@ -100,9 +101,12 @@ def removable(
         If there are none, or a path or pattern fits no weight.
     """
     network = networks.of(model)
-    found = by_path(model, network.prunable if only is None else network.nameable)
-    chosen = list(found) if only is None else _matching("only", only, found)
-    left_out = set() if exclude is None else set(_matching("exclude", exclude, found))
+    found = by_path(model, network.nameable)
+    if only is None:
+        chosen = list(by_path(model, network.prunable, classifiers=False))
+    else:
+        chosen = _matching(model, "only", only, found, patterns_fit=sparse(model))
+    left_out = [] if exclude is None else _matching(model, "exclude", exclude, found, patterns_fit=found)
     named = set() if only is None else {only} if isinstance(only, str) else set(only)
     result = {
         path: found[path]
@@ -125,11 +129,12 @@ def total_parameters(model) -> int:
 def sparse(model) -> dict[str, Prunable]:
     """List the weights whose zeros count as pruned: those of `prunable`, and other trainable tensors of two axes or more.
 
-    So a weight that was pruned because it was named counts in a model that was saved and loaded, too.
+    So a weight that was pruned because it was named counts in a model that was saved and loaded, too. Biases and other
+    vectors do not: they often begin at 0.
     """
     network = networks.of(model)
     matrices = [variable for variable in network.nameable(model) if len(variable.shape) > 1]
-    return by_path(model, lambda model: network.prunable(model) + matrices)
+    return by_path(model, lambda model: network.prunable(model) + matrices, classifiers=False)
 
 
 def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> dict[str, Prunable]:
@@ -165,11 +170,22 @@ def _free(path: str, taken) -> str:
     return free
 
 
-def _matching(option: str, patterns: str | Sequence[str], found: dict[str, Prunable]) -> list[str]:
-    patterns = list(patterns) if isinstance(patterns, list | tuple | set) else [patterns]
-    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+def _matching(model, option: str, wanted: str | Sequence[str], found, patterns_fit) -> list[str]:
+    """Return the paths in `found` that are named in full, or by a pattern if they are in `patterns_fit`."""
+    wanted = list(wanted) if isinstance(wanted, list | tuple | set) else [wanted]
+    if not wanted or not all(isinstance(pattern, str) for pattern in wanted):
         raise InputError(f"{option} takes paths or patterns of weights, such as {next(iter(found), 'dense/kernel')!r}.")
-    for pattern in patterns:
-        if not any(path == pattern or fnmatchcase(path, pattern) for path in found):
-            raise unknown(f"weight in {option}", pattern, found)
-    return [path for path in found if any(path == pattern or fnmatchcase(path, pattern) for pattern in patterns)]
+    fitting = {pattern: [path for path in found if _fits(path, pattern, patterns_fit)] for pattern in wanted}
+    for pattern, paths in fitting.items():
+        if paths:
+            continue
+        if any(fnmatchcase(path, pattern) for path in found):
+            raise InputError(f"{option} {pattern!r} fits biases and other vectors alone: name such weights in full.")
+        if any(fnmatchcase(path, pattern) for path in by_path(model, lambda model: model.variables, classifiers=False)):
+            raise InputError(f"{option} {pattern!r} fits frozen or other untrainable weights alone: they are not pruned.")
+        raise unknown(f"weight in {option}", pattern, found)
+    return [path for path in found if any(path in paths for paths in fitting.values())]
+
+
+def _fits(path: str, pattern: str, patterns_fit) -> bool:
+    return path == pattern or (path in patterns_fit and fnmatchcase(path, pattern))

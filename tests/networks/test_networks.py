@@ -124,24 +124,136 @@ class HeadFirst(keras.Model):
         return [keras.ops.softmax(head(self.body(inputs))) for head in self.heads]
 
 
-class Opaque(keras.Model):
-    """Its call is TensorFlow's, which takes no symbols."""
+class Two(keras.Model):
+    """The head is made before the body, so that the order of making tells nothing; `call` is the subclasses'."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.head, self.body = layers.Dense(3, name="head"), layers.Dense(8, name="body")
+
+
+class Opaque(Two):
+    def call(self, inputs):  # TensorFlow's functions, which take no symbols of Keras's
+        return tf.nn.softmax(self.head(tf.nn.relu(self.body(tf.reshape(inputs, [-1, 8])))))
+
+
+class Listed(Two):
+    def call(self, inputs):
+        return self.head(self.body(keras.ops.concatenate(inputs, -1)))
+
+
+class Keyed(Two):
+    def call(self, inputs):
+        return {"out": self.head(self.body(inputs["a"] + inputs["b"]))}
+
+
+class Told(Two):
+    def call(self, inputs, training):
+        return self.head(self.body(inputs))
+
+
+class Decorated(Two):
+    @tf.function
+    def call(self, inputs):
+        return self.head(self.body(inputs))
+
+
+class Lossy(Two):
+    def call(self, inputs):
+        hidden = self.body(inputs)
+        self.add_loss(keras.ops.mean(hidden**2))
+        return self.head(hidden)
+
+
+class Moving(Two):
+    """What is random, and what counts its calls."""
 
     def __init__(self):
         super().__init__()
-        self.body, self.head = layers.Dense(8, name="body"), layers.Dense(3, name="head")
+        self.noise = layers.GaussianNoise(1.0)
+        self.seed, self.calls = keras.random.SeedGenerator(1), self.add_weight(name="calls", trainable=False)
 
     def call(self, inputs):
-        return self.head(tf.nn.relu(self.body(tf.reshape(inputs, [-1, 8]))))
+        self.calls.assign_add(1.0)
+        hidden = self.noise(self.body(inputs))
+        return self.head(hidden + keras.random.normal((8,), seed=self.seed))
 
 
-@pytest.mark.parametrize(("make", "expected"), [(HeadFirst, {"one/kernel", "other/kernel"}), (Opaque, {"head/kernel"})])
-def test_the_classifier_of_a_subclassed_model_is_what_makes_its_outputs(make, expected):
+class Tied(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense, self.words = layers.Dense(4, name="dense"), layers.Embedding(9, 4, name="words")
+
+    def call(self, inputs):
+        return self.dense(self.words(inputs)) @ keras.ops.transpose(self.words.embeddings)
+
+
+class Outer(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.after, self.inner = layers.Dropout(0.5), Told(name="inner")
+
+    def call(self, inputs):
+        return self.after(self.inner(inputs, training=False))
+
+
+X = np.zeros((2, 8), "f")
+SUBCLASSED = {
+    "head first": (HeadFirst, X, {"one/kernel", "other/kernel"}),
+    "opaque": (Opaque, X, {"head/kernel"}),
+    "a list": (Listed, [X, X], {"head/kernel"}),
+    "dictionaries": (Keyed, {"a": X, "b": X}, {"head/kernel"}),
+    "training is told": (Told, X, {"head/kernel"}),
+    "decorated": (Decorated, X, {"head/kernel"}),
+    "a loss": (Lossy, X, {"head/kernel"}),
+    "changes": (Moving, X, {"head/kernel"}),
+    "tied": (Tied, X.astype(int), {"words/embeddings"}),
+    "nested": (Outer, X, {"inner/head/kernel"}),
+}
+
+
+def classifiers(model):
+    return {path for path, weight in weights.prunable(model).items() if weight.classifier}
+
+
+@pytest.mark.parametrize(("make", "inputs", "expected"), SUBCLASSED.values(), ids=SUBCLASSED)
+@pytest.mark.filterwarnings("error::UserWarning:tfrecall")
+def test_the_classifier_of_a_subclassed_model_is_what_makes_its_outputs(make, inputs, expected):
     model = make()
-    model(np.zeros((2, 8), "f"))
+    model(inputs, training=False)
     nodes = [len(layer._inbound_nodes) + len(layer._outbound_nodes) for _, layer in keras3.walk(model)]
-    assert {path for path, weight in weights.prunable(model).items() if weight.classifier} == expected
+    before, losses = [variable.numpy() for variable in model.variables], list(map(float, model.losses))
+    assert classifiers(model) == expected
     assert nodes == [len(layer._inbound_nodes) + len(layer._outbound_nodes) for _, layer in keras3.walk(model)]
+    for variable, was in zip(model.variables, before):
+        np.testing.assert_array_equal(variable, was)
+    assert list(map(float, model.losses)) == losses
+
+
+def test_the_classifier_in_a_subclassed_part_of_a_graph():
+    inputs = layers.Input((8,))
+    assert classifiers(keras.Model(inputs, layers.Softmax()(Told(name="part")(inputs, training=False)))) == {
+        "part/head/kernel"
+    }
+    words = layers.Input((5, 8))
+    attention = layers.MultiHeadAttention(2, 4, name="attention")(words, words)
+    assert classifiers(keras.Model(words, attention)) == {"attention/attention_output/kernel"}
+
+
+def test_a_classifier_that_cannot_be_seen_is_told_of():
+    class Numeric(Two):
+        def call(self, inputs):
+            return self.head(self.body(np.asarray(inputs)))
+
+    model = Numeric()
+    model(X)
+    with pytest.warns(UserWarning, match=r"make the output of numeric cannot be seen \(.*numpy.*\): body is taken for it"):
+        assert classifiers(model) == {"body/kernel"}
+    model = Told()
+    for layer in (model.head, model.body):
+        layer.build((None, 8))
+    with pytest.warns(UserWarning, match=r"cannot be seen \(it was never called itself\): body is taken"):
+        assert classifiers(model) == {"body/kernel"}
 
 
 def test_the_classifier_behind_other_ways_to_the_output():
@@ -257,13 +369,9 @@ def test_only_and_exclude_choose_by_path_or_pattern():
     model = mixture()
     assert list(weights.removable(model)) == ["block1/pointwise_kernel", "block2/kernel"]
     assert list(weights.removable(model, only="block2/kernel")) == ["block2/kernel"]
-    assert list(weights.removable(model, only="block*")) == [
-        "block1/depthwise_kernel",
-        "block1/pointwise_kernel",
-        "block1/bias",
-        "block2/kernel",
-        "block2/bias",
-    ]
+    kernels = ["block1/depthwise_kernel", "block1/pointwise_kernel", "block2/kernel"]
+    assert list(weights.removable(model, only="block*")) == kernels
+    assert list(weights.removable(model, only=["block*", "block1/bias"])) == [*kernels[:2], "block1/bias", kernels[2]]
     assert list(weights.removable(model, only=["own/kernel", "head/kernel"])) == ["own/kernel", "head/kernel"]
     assert list(weights.removable(model, only="*/kernel")) == ["block2/kernel", "own/kernel"]  # not the classifier's
     assert list(weights.removable(model, exclude="block2/*")) == ["block1/pointwise_kernel"]
@@ -275,6 +383,12 @@ def test_only_and_exclude_choose_by_path_or_pattern():
         weights.removable(model, only="block3/kernel")
     with pytest.raises(InputError, match="unknown weight in exclude 'tail'"):
         weights.removable(model, exclude="tail")
+    assert list(weights.removable(model, exclude=["*/bias", "block2/*"])) == ["block1/pointwise_kernel"]
+    with pytest.raises(InputError, match="only '\\*/bias' fits biases and other vectors alone: name such weights in full"):
+        weights.removable(model, only="*/bias")
+    model.get_layer("block2").trainable = False
+    with pytest.raises(InputError, match="only 'block2/kernel' fits frozen or other untrainable weights alone"):
+        weights.removable(model, only="block2/kernel")
     with pytest.raises(InputError, match="nothing to prune"):
         weights.removable(model, exclude="*")
 

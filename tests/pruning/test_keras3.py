@@ -223,6 +223,18 @@ class TestHolding:
         tfrecall.strip(model)
         assert kernel.constraint is norm
 
+    def test_a_constraint_that_lifts_zeros_lifts_none_that_are_pruned(self):
+        class AtLeast(keras.constraints.Constraint):
+            def __call__(self, weight):
+                return keras.ops.maximum(weight, 0.01)
+
+        model = tfrecall.prune(compiled(sequential(AtLeast())), 0.5)
+        before = values(model)
+        model.fit(X, Y, verbose=0, callbacks=[tfrecall.PruningCallback()])
+        after = values(model)
+        assert revived(model, before) == 0
+        assert after["dense/kernel"][before["dense/kernel"] != 0].min() >= 0.01
+
     @pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras", "tf_keras"])
     def test_a_norm_is_one_of_what_is_kept(self, library):
         """The weight's own constraint sees the masked weight: what the update moved and the mask removes takes no part."""
@@ -293,9 +305,24 @@ class TestHolding:
         before = values(model)
         step(X, Y)
         assert revived(model, before) > 100
-        with pytest.warns(UserWarning, match="had come back, and were set to 0 again.*Prepare it first"):
+        with pytest.warns(UserWarning, match="had come back, and were set to 0 again.*traced before the model was prepared"):
             tfrecall.strip(model)
         assert revived(model, before) == 0
+
+    def test_strip_lets_go_in_a_step_that_was_traced_meanwhile(self):
+        model, optimizer = compiled(sequential()), keras.optimizers.SGD(0.05)
+        tfrecall.prune(model, 0.5)
+
+        @tf.function
+        def step(x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
+            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+        step(X, Y)
+        before = values(tfrecall.strip(model))
+        step(X, Y)
+        assert revived(model, before) > 100
 
     def test_a_step_that_was_traced_after_preparing_holds_what_is_pruned_later(self):
         inner = sequential()
@@ -342,6 +369,11 @@ class TestHolding:
         with_head = tfrecall.prune(sequential(), 0.2, include_classifier=True)
         tfrecall.prune(with_head, 0.9, include_classifier=True)
         assert zeros(with_head)["head/kernel"].any()
+        frozen = sequential()
+        frozen.get_layer("head").trainable = False
+        for ratio in (0.2, 0.5):
+            tfrecall.prune(frozen, ratio, include_classifier=True)
+        assert share_of_zeros(frozen) > 0.4
 
     def test_a_shared_layer_and_several_inputs(self):
         model = compiled(shared_and_two_inputs())
@@ -444,6 +476,42 @@ class TestCallback:
         before = values(model)
         model.fit(X, Y, verbose=0, callbacks=[tfrecall.PruningCallback()])
         assert_held(model, before)
+
+    def test_loaded_zeros_are_held_until_a_schedule_goes_on(self, tmp_path):
+        tfrecall.prune(compiled(sequential()), 0.5).save_weights(tmp_path / "pruned.weights.h5")
+        model = tfrecall.prepare(compiled(sequential()))
+        model.load_weights(tmp_path / "pruned.weights.h5")
+        before = values(model)
+        callback = tfrecall.PruningCallback("random", schedules.OneShot(0.6, 3))
+        model.fit(X, Y, verbose=0, batch_size=16, callbacks=[callback])
+        total = weights.total_parameters(model)
+        assert revived(model, before) == 0
+        assert pruning.remaining_parameters(model) == total - round(0.6 * total)
+
+    def test_what_may_start_at_0_is_not_taken_for_loaded(self):
+        """A weight that is all 0, or that its own constraint sets to 0 for now, is trained."""
+        dense, norm = layers.Dense(16, name="dense"), layers.Dense(16, kernel_constraint="non_neg", name="norm")
+        model = keras.Sequential([layers.Input((8, 8, 1)), layers.Flatten(), dense, norm, layers.Dense(3, "softmax")])
+        tfrecall.prepare(compiled(model))
+        dense.kernel.assign(np.zeros(dense.kernel.shape))
+        norm.kernel.assign(np.maximum(norm.kernel, 0))
+        model.fit(X, Y, verbose=0, callbacks=[tfrecall.PruningCallback()])
+        assert dense.kernel.numpy().all()
+        assert all(mask.all() for mask in keras3.masks(model).values())
+
+    def test_a_schedule_needs_an_optimizer(self):
+        callback = tfrecall.PruningCallback("magnitude", schedules.OneShot(0.5))
+        callback.set_model(tfrecall.prepare(subclassed()))
+        with pytest.raises(InputError, match=r"in a loop of your own, call tfrecall\.prune"):
+            callback.on_train_begin()
+
+    def test_zeros_by_chance_are_not_taken_for_pruned(self):
+        model = compiled(sequential())
+        kernel = model.get_layer("dense").kernel.numpy()
+        kernel[0, :2] = 0  # of 2,300
+        model.get_layer("dense").kernel.assign(kernel)
+        with pytest.raises(InputError, match="needs a prepared model"):
+            model.fit(X, Y, verbose=0, callbacks=[tfrecall.PruningCallback()])
 
     def test_a_model_that_is_not_pruned_is_refused(self):
         with pytest.raises(InputError, match="needs a prepared model"):

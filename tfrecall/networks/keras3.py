@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Iterator
+from textwrap import shorten
 from typing import Any
 
 import keras
@@ -162,24 +165,12 @@ def regularizer(layer, variable):
 
 
 def output_layers(model) -> list[Any]:
-    """Return the layers with kernels from which an output is reached without passing another such layer.
-
-    A subclassed model is called symbolically, to see its graph. Where its ``call`` works with numbers alone, the last layer
-    with a kernel is taken.
-    """
-    found: list[Any] = []
+    """Return the layers with kernels from which an output is reached without passing another such layer."""
     if _has_graph(model):
+        found: list[Any] = []
         _collect_output_layers(model.outputs, found)
         return found
-    nodes = [(nodes, len(nodes)) for _, layer in walk(model) for nodes in (layer._inbound_nodes, layer._outbound_nodes)]
-    try:
-        _collect_output_layers(_called(model), found)
-    except Exception:  # whatever TensorFlow's functions raise when they are given symbols
-        found = []
-    finally:  # as if it had not been called
-        for of_layer, count in nodes:
-            del of_layer[count:]
-    return found or _owners(model)[-1:]
+    return _last_owners(model, lambda: _symbols(model))[0]
 
 
 def total_parameters(model) -> int:
@@ -189,8 +180,12 @@ def total_parameters(model) -> int:
 
 def traced(variable):
     """Return what a gradient tape knows of a variable: of a distributed one, the first replica's copy."""
-    values = getattr(variable.value, "values", None)
-    return values[0] if isinstance(values, tuple) else variable.value
+    return _copies(variable)[0]
+
+
+def loss_weights(model):
+    """Return the factors of its outputs' losses with which a model was compiled, or None."""
+    return getattr(getattr(model, "_compile_loss", None), "_user_loss_weights", None)
 
 
 def penalties(model) -> list:
@@ -205,8 +200,7 @@ def activity_losses(model) -> list:
 
 def clear_losses(model) -> None:
     """Forget what calls of a model added to the objective."""
-    for layer in model._flatten_layers():
-        layer._clear_losses()
+    model._clear_losses()
 
 
 def compute_dtypes(model) -> set[str]:
@@ -246,23 +240,17 @@ def _owners(layer) -> list:
     return [inner for _, inner in walk(layer) if _kernels(inner)]
 
 
-def _last_owners(operation) -> list:
-    """Return the layers with kernels that make the output of a layer that is no graph."""
-    if not isinstance(operation, keras.layers.Layer):
-        return []
-    if _kernels(operation):
-        return [operation]
-    owners = _owners(operation)
-    return owners if isinstance(operation, keras.layers.Bidirectional) else owners[-1:]
-
-
-def _called(model):
-    """Return the symbolic outputs of a subclassed model."""
-    inputs = {
-        name.removesuffix("_shape"): keras.Input(batch_shape=(None, *shape[1:]))
-        for name, shape in model._build_shapes_dict.items()
+def _symbols(layer) -> tuple[tuple, dict]:
+    """Return symbolic arguments, positional ones and others, of the shapes with which a layer was built."""
+    built = getattr(layer, "_build_shapes_dict", None)
+    if not built:
+        raise InputError("it was never called itself")
+    shapes = {name.removesuffix("_shape"): shape for name, shape in built.items() if shape is not None}
+    symbols = {
+        name: keras.tree.map_shape_structure(lambda shape: keras.KerasTensor((None, *shape[1:])), shape)
+        for name, shape in shapes.items()
     }
-    return model.call(*inputs.values()) if len(inputs) == 1 else model.call(**inputs)
+    return (tuple(symbols.values()), {}) if len(symbols) == 1 else ((), symbols)
 
 
 def _collect_output_layers(outputs, found: list) -> bool:
@@ -277,15 +265,92 @@ def _collect_output_layers(outputs, found: list) -> bool:
         if isinstance(operation, keras.Model) and _has_graph(operation):
             is_open = _collect_output_layers(operation.outputs, found)
         else:
-            owners = _last_owners(operation)
+            owners, is_open = _last_owners(operation, lambda: (node.arguments.args, node.arguments.kwargs))
             found.extend(owner for owner in owners if not any(owner is other for other in found))
-            is_open = not owners
         if is_open and node.input_tensors:
             is_open = any([visit(before) for before in node.input_tensors])  # a list: all of them are to be seen
         open_ways[id(node)] = is_open
         return is_open
 
     return any([visit(tensor) for tensor in tf.nest.flatten(outputs)])
+
+
+def _last_owners(operation, arguments: Callable) -> tuple[list, bool]:
+    """Return the layers in an operation whose kernels come last, and whether its input also gets past all kernels.
+
+    What has several is called on symbols in a graph of TensorFlow's own. Where that fails, the layer that was made last is
+    taken, and told of.
+    """
+    owners = _owners(operation) if isinstance(operation, keras.layers.Layer) else []
+    if len(owners) < 2:
+        return owners, not owners
+    try:
+        return _last_in_graph(operation, owners, *arguments())
+    except Exception as error:  # whatever a call of the user's own raises when it is given symbols
+        paths = {id(layer): path for path, layer in walk(operation)}
+        said = re.sub(r"\x1b\[\d*m|Exception encountered when calling \S+ ", "", str(error))  # Keras paints its errors
+        reason = shorten(said.strip() or type(error).__name__, 120, placeholder=" …")
+        warnings.warn(
+            f"which layers make the output of {operation.name} cannot be seen ({reason}): {paths[id(owners[-1])]} is taken "
+            "for it. Say what is to be pruned by only= or exclude= if that is wrong.",
+            stacklevel=2,
+        )
+        return owners[-1:], False
+
+
+def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list, bool]:
+    """Return what `_last_owners` does, from the graph of a call; nothing is computed, and the layer is not changed."""
+    graph = tf.__internal__.FuncGraph("look")
+    entries: set[str] = set()
+
+    def placeholder(symbol):
+        if not isinstance(symbol, keras.KerasTensor):
+            return symbol
+        tensor = tf.compat.v1.placeholder(symbol.dtype, symbol.shape)
+        entries.add(tensor.op.name)
+        return tensor
+
+    losses = [(inner, list(inner._losses)) for inner in layer._flatten_layers()]  # of the last call, which this one clears
+    inline = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
+    try:
+        with keras.StatelessScope(), graph.as_default():
+            args, kwargs = keras.tree.map_structure(placeholder, (args, kwargs))
+            training = {"training": False} if layer._call_has_training_arg else {}
+            outputs = layer(*args, **{**kwargs, **training})
+    finally:
+        tf.config.run_functions_eagerly(inline)
+        for inner, own in losses:
+            inner._losses[:] = own
+
+    owner_of = {id(copy.handle): owner for owner in owners for kernel in _kernels(owner) for copy in _copies(kernel)}
+    # By the names of operations: what depends on the input, and the owners of the kernels from which the rest is made.
+    made = {inner.op.name: [owner_of[id(outer)]] for outer, inner in graph.captures if id(outer) in owner_of}
+    fed = set(entries)
+    for operation in graph.get_operations():
+        before = [tensor.op.name for tensor in operation.inputs]
+        if fed.intersection(before):
+            fed.add(operation.name)
+        elif operation.name not in made:
+            made[operation.name] = [owner for name in before for owner in made[name]]
+    found: dict[int, Any] = {}
+    ways = [tensor.op for tensor in tf.nest.flatten(outputs) if tf.is_tensor(tensor) and tensor.op.name in fed]
+    seen: set[str] = set()
+    while ways:
+        operation = ways.pop()
+        if operation.name in seen:
+            continue
+        seen.add(operation.name)
+        used = [owner for tensor in operation.inputs for owner in made.get(tensor.op.name, ())]
+        found |= {id(owner): owner for owner in used}
+        if not used:
+            ways += [tensor.op for tensor in operation.inputs if tensor.op.name in fed]
+    return [owner for owner in owners if id(owner) in found], bool(entries & seen)
+
+
+def _copies(variable) -> tuple:
+    """Return TensorFlow's variables under one of Keras's: one, or one a replica."""
+    return getattr(variable.value, "values", None) or (variable.value,)
 
 
 def _size(variable) -> int:

@@ -128,6 +128,11 @@ def traced(variable):
     return values[0] if isinstance(values, tuple) else variable
 
 
+def loss_weights(model):
+    """Return the factors of its outputs' losses with which a model was compiled, or None."""
+    return getattr(getattr(model, "compiled_loss", None), "_user_loss_weights", None)
+
+
 def penalties(model) -> list:
     """Return the weight regularizers' terms of the objective, as tensors of the weights."""
     # model.losses mixes these with what the last call left there; Keras keeps them apart in this list alone.

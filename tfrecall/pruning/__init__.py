@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrecall import criteria, sparsity, weights
+from tfrecall import criteria, networks, sparsity, weights
 from tfrecall.errors import InputError
 from tfrecall.pruning import bindings, choice
 from tfrecall.pruning.callback import PruningCallback
@@ -40,7 +40,7 @@ def prune(
     ratio : float
         Below 1 the fraction of parameters removed; above 1 parameters before / after. 0.5 and 2 mean the same. Only the
         weights of `tfrecall.weights.prunable`, or `only` those named, are removed. Weights that are 0 count as removed, and
-        stay so: a model that is sparser already keeps its own ratio.
+        stay so: a model that is sparser already keeps its own ratio. Zeros in weights that may not be removed come on top.
     criterion : str or Criterion
         ``"magnitude"``, ``"gradient"``, ``"undecayed"``, ``"random"``, ``"undecayed-sum"``, their short names, or an object
         with a ``scores`` method.
@@ -78,8 +78,8 @@ def prune(
     pruned = model if prepared else binding.prepare(model, include_classifier, only, exclude)
     try:
         # A weight that is 0 was pruned before, by whatever means: it stays so.
-        zeros = {path: weight.value == 0 for path, weight in weights.prunable(pruned).items()}
-        held = {path: mask & ~zeros[path] for path, mask in binding.masks(pruned).items()}
+        found = weights.by_path(pruned, networks.of(pruned).prunable, classifiers=False)
+        held = {path: mask & (found[path].value != 0) for path, mask in binding.masks(pruned).items()}
         kept, thresholds = choice.choose(model, target, held, criterion, data, loss, scope)
     except BaseException:
         if pruned is model and not prepared:
@@ -123,9 +123,11 @@ def prepare(
 
 def _require_settled(model, binding, include_classifier: bool, only, exclude) -> None:
     """Raise InputError if a prepared model is asked to prune other weights than it was prepared for."""
-    held = binding.masks(model).keys()
-    classifier = {path for path, weight in weights.prunable(model).items() if weight.classifier}
-    if only is not None or exclude is not None or (include_classifier and not classifier & held):
+    settled = only is None and exclude is None
+    if settled and include_classifier:
+        classifier = {path for path, weight in weights.prunable(model).items() if weight.classifier}
+        settled = not classifier or not classifier.isdisjoint(binding.masks(model))
+    if not settled:
         raise InputError(
             "only, exclude and include_classifier are for a model that is not prepared yet: strip it first, and prune it "
             "with them."
@@ -146,6 +148,9 @@ def plain(model):
 
 
 def remaining_parameters(model) -> int:
-    """Count the trainable parameters of a plain model that are not pruned: without `tfrecall.weights.sparse`'s zeros."""
+    """Count the trainable parameters of a plain model that are not pruned: without the zeros of `tfrecall.weights.sparse`.
+
+    Those of biases and other vectors are not counted as pruned, since nothing tells them from initial ones.
+    """
     zeros = sum(int((weight.value == 0).sum()) for weight in weights.sparse(model).values())
     return weights.total_parameters(model) - zeros

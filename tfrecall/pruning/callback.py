@@ -17,7 +17,9 @@ class PruningCallback(UpdatePruningStep):
     as its zeros are its masks. With a criterion and a schedule it prunes a model from `tfrecall.prepare` gradually, by any
     criterion and scope. It works in the ``fit`` of either Keras. Steps are the optimizer's iterations: to go on after a
     checkpoint, save it with the optimizer, as ``.keras``, ``.h5`` or by ``tf.train.Checkpoint`` (tf_keras's SavedModel
-    format loses them). It belongs before the callbacks that save or swap weights.
+    format loses them). It belongs before the callbacks that save or swap weights. One that brings back earlier weights,
+    such as ``EarlyStopping(restore_best_weights=True)``, has to start after the schedule's last event
+    (``start_from_epoch``): what it brings back is as dense as it was then.
 
     Parameters
     ----------
@@ -65,6 +67,11 @@ class PruningCallback(UpdatePruningStep):
         self._binding = bindings.of(self.model)
         self._binding.begin(self.model, scheduled=self.schedule is not None)
         if self.schedule is not None:
+            if getattr(self.model, "optimizer", None) is None:
+                raise InputError(
+                    "a schedule counts the iterations of a compiled model's optimizer; in a loop of your own, call "
+                    "tfrecall.prune(model, ratio) at the steps that it names."
+                )
             self._require_feasible()
             self._done = int(self.model.optimizer.iterations.numpy())
             # The optimizer may have gone past events without this callback; one that was there changes nothing now.

@@ -19,6 +19,9 @@ from tfrecall.errors import InputError
 from tfrecall.networks import keras3
 from tfrecall.networks.keras3 import Mask
 
+# Below this share of zeros a model, or a weight, is not taken for pruned: initial values are 0 by chance too.
+_SHARE = 0.001
+
 
 def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     """Put masks on a model, in place. What is 0 already is held at 0.
@@ -65,7 +68,9 @@ def strip(model):
     """Take the masks off a model, in place; its pruned weights are exactly 0 and nothing holds them there any more."""
     remask(model)
     for weight in _held(model).values():
-        weight.variable.constraint = weight.variable.constraint.inner
+        mask = weight.variable.constraint
+        mask.mask.assign(np.ones(mask.mask.shape, bool))  # a step that was traced meanwhile goes on with it
+        weight.variable.constraint = mask.inner
     _forget_traces(model)
     return model
 
@@ -105,7 +110,7 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
 
 
 def begin(model, scheduled: bool) -> None:
-    """See that masks are held while a model trains: those that it has, and unless a schedule sets them, its zeros.
+    """See that masks are held while a model trains: those that it has, and its zeros.
 
     Raises
     ------
@@ -113,14 +118,15 @@ def begin(model, scheduled: bool) -> None:
         If the model is not pruned, and nobody said what may be.
     """
     if not is_prepared(model):
-        pruned = [path for path, weight in weights.sparse(model).items() if not weight.value.all()]
-        if scheduled or not pruned:
+        found = weights.sparse(model)
+        zeros = {path: int((weight.value == 0).sum()) for path, weight in found.items()}
+        if scheduled or sum(zeros.values()) < _SHARE * sum(weight.size for weight in found.values()):
             raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
-        prepare(model, only=pruned)
-    elif not scheduled:  # weights may have been loaded since it was prepared
-        for weight in _held(model).values():
-            if weight.variable.constraint.inner is None and weight.value.any():
-                weight.variable.constraint.mask.assign(_mask(weight) & (weight.value != 0))
+        prepare(model, only=[path for path, count in zeros.items() if count])
+        return
+    for weight in _held(model).values():  # weights may have been loaded since it was prepared
+        if weight.variable.constraint.inner is None and weight.value.any():
+            weight.variable.constraint.mask.assign(_mask(weight) & (weight.value != 0))
 
 
 def remask(model) -> None:
@@ -128,8 +134,9 @@ def remask(model) -> None:
     revived = [path for path, weight in _held(model).items() if weight.value[~_mask(weight)].any()]
     if revived and not _averages(model):
         warnings.warn(
-            f"pruned weights of {_few(revived)} had come back, and were set to 0 again: something else than an optimizer "
-            "changed them, or a training step that was traced before the model was prepared. Prepare it first.",
+            f"pruned weights of {_few(revived)} had come back, and were set to 0 again. Something else than an optimizer "
+            "wrote them, such as a train_step of your own; or a training step was traced before the model was prepared, "
+            "which must come first.",
             stacklevel=3,
         )
     _zero(model)
@@ -163,7 +170,7 @@ def _mask(weight: weights.Prunable) -> np.ndarray:
 
 
 def _is_sparse(value: np.ndarray) -> bool:
-    return bool(value.any()) and not value.all()
+    return bool(value.any()) and (value == 0).mean() >= _SHARE
 
 
 def _few(paths: list[str]) -> str:

@@ -152,7 +152,7 @@ def _key_numbers(analysis: Analysis, progress: Status) -> list[tuple[str, str]]:
         ("seeds", str(len(analysis.seeds))),
         ("fine-tuned models", f"{progress.done:,}{rest}"),
         ("algorithms", str(len(analysis.algorithms))),
-        ("ratios", ", ".join(f"{ratio:g}" for ratio in analysis.ratios)),
+        ("ratios", str(len(analysis.ratios))),
     ]
 
 
