@@ -59,6 +59,10 @@ def progress(quiet: bool) -> str:
     return "bar" if sys.stderr.isatty() else "lines"
 
 
+def _show(message, category, filename, lineno, file=None, line=None):
+    click.echo(f"Warning: {message}", err=True)
+
+
 def _terminate(number, frame):
     raise SystemExit(128 + number)  # so that temporary folders are cleaned up
 
@@ -78,7 +82,11 @@ def _import_tensorflow(verbose: bool) -> None:
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from tfrecall.errors import PruningWarning
+
     warnings.filterwarnings("ignore")
+    warnings.simplefilter("default", PruningWarning)
+    warnings.showwarning = _show
     logging.getLogger("absl").setLevel(logging.ERROR)
     with _stderr_set_aside():
         import tensorflow as tf

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from tfrecall import criteria, training, weights
+from tfrecall import criteria, objective, training, weights
 from tfrecall.errors import InputError
 from tfrecall.regularizers import UndecayedL2
 
@@ -451,7 +451,7 @@ class TestAgainstKerasOwnLoss:
         model.compile("sgd", losses, loss_weights={"kind": 0.5, "size": 2.0})
         found = criteria.Undecayed().scores(model, (x, targets))
         assert_scores(found, of_keras_own_loss(model, x, {name: tf.constant(value) for name, value in targets.items()}))
-        with pytest.raises(InputError, match="no target for the model's output 'size'"):
+        with pytest.raises(InputError, match=r"^the data have no target for the model's output 'size'"):
             criteria.Undecayed().scores(model, (x, {"kind": y}))
         with pytest.raises(InputError, match="a loss is given for 'side'; the model's outputs are 'kind', 'size'"):
             criteria.Undecayed().scores(model, (x, targets), loss={"kind": "mse", "side": "mse"})
@@ -543,7 +543,7 @@ class TestData:
 
     def test_arrays_larger_than_a_batch(self):
         rng = np.random.default_rng(0)
-        n = criteria.BATCH_SIZE + 37
+        n = objective.BATCH_SIZE + 37
         x, y = rng.normal(size=(n, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, n)
         model = mlp()
         assert_scores(

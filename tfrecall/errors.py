@@ -18,6 +18,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on, for instance because its loss is no longer finite."""
 
 
+class PruningWarning(UserWarning):
+    """Pruning goes on, and may not do what was meant. The command line prints the message in one line."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:
     """Return the error for a name that is in no list, with the nearest names that are.
 

@@ -50,7 +50,7 @@ class Prunable:
         return np.asarray(self.variable.numpy())
 
 
-def prunable(model) -> dict[str, Prunable]:
+def prunable(model, *, classifiers: bool = True) -> dict[str, Prunable]:
     """List the trainable kernels that can be pruned.
 
     Those of the layers that tfmot's registry names, in Keras 3 of Keras's other layers too; what a layer's own
@@ -60,6 +60,9 @@ def prunable(model) -> dict[str, Prunable]:
     ----------
     model : tf_keras.Model or keras.Model
         Built; plain, pruned, or wrapped by tfmot.
+    classifiers : bool
+        Whether to look for the layers that make the outputs. Without the look at the model's graph, no weight is said to be
+        one of theirs.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def prunable(model) -> dict[str, Prunable]:
     InputError
         If the model has no weights yet, or is no Keras model.
     """
-    return by_path(model, networks.of(model).prunable)
+    return by_path(model, networks.of(model).prunable, classifiers=classifiers)
 
 
 def removable(
@@ -103,7 +106,7 @@ def removable(
     network = networks.of(model)
     found = by_path(model, network.nameable)
     if only is None:
-        chosen = list(by_path(model, network.prunable, classifiers=False))
+        chosen = list(prunable(model, classifiers=False))
     else:
         chosen = _matching(model, "only", only, found, patterns_fit=sparse(model))
     left_out = [] if exclude is None else _matching(model, "exclude", exclude, found, patterns_fit=found)
@@ -138,10 +141,7 @@ def sparse(model) -> dict[str, Prunable]:
 
 
 def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> dict[str, Prunable]:
-    """Return the variables that a function chooses of a built model by path, in the model's order, each once.
-
-    Without `classifiers`, which take a look at the model's graph, none is said to be the classifier's.
-    """
+    """Return the variables that a function chooses of a built model by path, in the model's order, each once."""
     network = networks.of(model)
     if not network.is_built(model):
         raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")

@@ -197,6 +197,14 @@ def test_a_file_of_keras_3_goes_through_the_other_commands(shelf):
         assert Path(name).exists()
 
 
+@pytest.mark.parametrize("model", ["small.keras", "three.keras"])
+def test_what_pruning_may_have_done_wrong_is_a_line_on_standard_error(shelf, model):
+    result = prune(shelf, "--ratio", 0.9031, "--quiet", model=model)  # one weight of 1,520 is kept
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Warning: nothing is left of ")
+    assert line.endswith('rank within each layer (scope="layer").')
+
+
 def test_overwrite_keeps_what_is_not_the_runs(shelf):
     Path("out").mkdir()
     Path("out/mine.txt").write_text("mine")

@@ -86,6 +86,19 @@ def compiled(model, optimizer=None, **options):
     return model
 
 
+def traced_step(model, optimizer=None):
+    """A step of one's own, which is traced when it is first called."""
+    optimizer = optimizer or keras.optimizers.SGD(0.05)
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    return step
+
+
 def values(model):
     """{path: array}, of all weights in which zeros count as pruned."""
     return {path: weight.value.copy() for path, weight in weights.sparse(model).items()}
@@ -197,16 +210,10 @@ class TestHolding:
             np.testing.assert_array_equal(kernel == 0, before["dense/kernel"] == 0)
 
     def test_in_a_loop_of_ones_own(self):
-        model, optimizer = subclassed(), keras.optimizers.Adam(0.01)
+        model = subclassed()
         tfrecall.prune(model, 0.5, "gradient", (X, Y), loss=LOSS)
         before = values(model)
-
-        @tf.function
-        def step(x, y):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-
+        step = traced_step(model, keras.optimizers.Adam(0.01))
         for _ in range(5):
             step(X[:32], Y[:32])
         assert_held(model, before)
@@ -292,14 +299,8 @@ class TestHolding:
         assert_held(model, before)
 
     def test_what_a_step_that_was_traced_before_brings_back_is_told_of(self):
-        model, optimizer = compiled(sequential()), keras.optimizers.SGD(0.05)
-
-        @tf.function
-        def step(x, y):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-
+        model = compiled(sequential())
+        step = traced_step(model)
         step(X, Y)
         tfrecall.prune(model, 0.5)
         before = values(model)
@@ -310,15 +311,9 @@ class TestHolding:
         assert revived(model, before) == 0
 
     def test_strip_lets_go_in_a_step_that_was_traced_meanwhile(self):
-        model, optimizer = compiled(sequential()), keras.optimizers.SGD(0.05)
+        model = compiled(sequential())
         tfrecall.prune(model, 0.5)
-
-        @tf.function
-        def step(x, y):
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, model(x, training=True)))
-            optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
-
+        step = traced_step(model)
         step(X, Y)
         before = values(tfrecall.strip(model))
         step(X, Y)

@@ -51,7 +51,7 @@ for index in sys.argv[3:]:
 
 # A runner that says what its workers begin.
 RUNNER = """
-import json, sys
+import json, os, sys
 from tfrecall.study import executors
 from tfrecall.study.plan import from_dict
 
@@ -59,7 +59,7 @@ class Telling(executors._Worker):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         if name == "key" and value:
-            print(value, flush=True)
+            os.write(1, f"{value}\n".encode())  # whole, whichever thread says it
 
 executors._Worker = Telling
 executors.run(from_dict(json.loads(sys.argv[1])), sys.argv[2], jobs=int(sys.argv[3]))

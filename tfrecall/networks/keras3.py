@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, PruningWarning
+from tfrecall.networks.graph import last_marks
 
 #: the Keras itself, with its optimizers, losses and layers
 library = keras
@@ -293,6 +294,7 @@ def _last_owners(operation, arguments: Callable) -> tuple[list, bool]:
         warnings.warn(
             f"which layers make the output of {operation.name} cannot be seen ({reason}): {paths[id(owners[-1])]} is taken "
             "for it. Say what is to be pruned by only= or exclude= if that is wrong.",
+            PruningWarning,
             stacklevel=2,
         )
         return owners[-1:], False
@@ -324,28 +326,9 @@ def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list
             inner._losses[:] = own
 
     owner_of = {id(copy.handle): owner for owner in owners for kernel in _kernels(owner) for copy in _copies(kernel)}
-    # By the names of operations: what depends on the input, and the owners of the kernels from which the rest is made.
-    made = {inner.op.name: [owner_of[id(outer)]] for outer, inner in graph.captures if id(outer) in owner_of}
-    fed = set(entries)
-    for operation in graph.get_operations():
-        before = [tensor.op.name for tensor in operation.inputs]
-        if fed.intersection(before):
-            fed.add(operation.name)
-        elif operation.name not in made:
-            made[operation.name] = [owner for name in before for owner in made[name]]
-    found: dict[int, Any] = {}
-    ways = [tensor.op for tensor in tf.nest.flatten(outputs) if tf.is_tensor(tensor) and tensor.op.name in fed]
-    seen: set[str] = set()
-    while ways:
-        operation = ways.pop()
-        if operation.name in seen:
-            continue
-        seen.add(operation.name)
-        used = [owner for tensor in operation.inputs for owner in made.get(tensor.op.name, ())]
-        found |= {id(owner): owner for owner in used}
-        if not used:
-            ways += [tensor.op for tensor in operation.inputs if tensor.op.name in fed]
-    return [owner for owner in owners if id(owner) in found], bool(entries & seen)
+    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
+    found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
+    return [owner for owner in owners if any(owner is other for other in found)], is_open
 
 
 def _copies(variable) -> tuple:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfrecall import criteria, networks, sparsity, weights
+from tfrecall import criteria, sparsity, weights
 from tfrecall.errors import InputError
 from tfrecall.pruning import bindings, choice
 from tfrecall.pruning.callback import PruningCallback
@@ -78,7 +78,7 @@ def prune(
     pruned = model if prepared else binding.prepare(model, include_classifier, only, exclude)
     try:
         # A weight that is 0 was pruned before, by whatever means: it stays so.
-        found = weights.by_path(pruned, networks.of(pruned).prunable, classifiers=False)
+        found = weights.prunable(pruned, classifiers=False)
         held = {path: mask & (found[path].value != 0) for path, mask in binding.masks(pruned).items()}
         kept, thresholds = choice.choose(model, target, held, criterion, data, loss, scope)
     except BaseException:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrecall import sparsity, weights
-from tfrecall.errors import InputError, unknown
+from tfrecall.errors import InputError, PruningWarning, unknown
 
 
 def choose(
@@ -55,6 +55,7 @@ def choose(
         warnings.warn(
             f"nothing is left of {', '.join(emptied[:3])}{' and others' * (len(emptied) > 3)}, so nothing passes there: "
             'prune less, exclude such weights, or rank within each layer (scope="layer").',
+            PruningWarning,
             stacklevel=3,
         )
     thresholds = {

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 import numpy as np
 
 from tfrecall import weights
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks import keras3
 from tfrecall.networks.keras3 import Mask
 
@@ -50,11 +50,15 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     chosen = weights.removable(model, include_classifier, only=only, exclude=exclude)
     empty = [path for path, weight in chosen.items() if not weight.value.any()]
     if empty:
-        warnings.warn(f"{_few(empty)} is 0 and will stay so: exclude it if it was only initialised so.", stacklevel=3)
+        warnings.warn(
+            f"{_few(empty)} is 0 and will stay so: exclude it if it was only initialised so.", PruningWarning, stacklevel=3
+        )
     left = [path for path, weight in weights.sparse(model).items() if path not in chosen and _is_sparse(weight.value)]
     if left and exclude is None:
         warnings.warn(
-            f"{_few(left)} has zeros that are not held: name it in only=, or include the classifier.", stacklevel=3
+            f"{_few(left)} has zeros that are not held: name it in only=, or include the classifier.",
+            PruningWarning,
+            stacklevel=3,
         )
     for weight in chosen.values():
         variable = weight.variable
@@ -137,6 +141,7 @@ def remask(model) -> None:
             f"pruned weights of {_few(revived)} had come back, and were set to 0 again. Something else than an optimizer "
             "wrote them, such as a train_step of your own; or a training step was traced before the model was prepared, "
             "which must come first.",
+            PruningWarning,
             stacklevel=3,
         )
     _zero(model)

@@ -1,0 +1,198 @@
+"""The objective that a model is trained on, its parts and their gradients by weight.
+
+Data losses are means over all examples, taken in inference mode, so that gradients do not depend on the batch size (but with
+Keras's masks, which Keras itself averages batch by batch) and nothing in the model changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from tfrecall import networks, weights
+from tfrecall.errors import InputError
+
+BATCH_SIZE = 256  # of data given as arrays; it changes the speed alone
+
+
+def require_data(data) -> None:
+    """Raise InputError if there are no data for a criterion that needs them."""
+    if data is None:
+        raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+
+
+def optimizer_decay(model) -> dict[str, float]:
+    """Return the ε of the compiled optimizer's decoupled weight decay, 0 for weights that it excludes, by path."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed precision wraps it
+    epsilon = float(getattr(optimizer, "weight_decay", None) or 0.0)
+    # Keras has no public question for this; the exclusions live in the method that its own update asks.
+    applies = getattr(optimizer, "_use_weight_decay", lambda variable: True)
+    return {
+        path: epsilon if epsilon and applies(weight.variable) else 0.0
+        for path, weight in weights.prunable(model, classifiers=False).items()
+    }
+
+
+def penalty_gradient(model) -> dict[str, np.ndarray]:
+    """Return the gradient of all weight regularizers, by path."""
+    network, found = networks.of(model), weights.prunable(model, classifiers=False)
+    variables = [network.traced(weight.variable) for weight in found.values()]
+    with tf.GradientTape() as tape:
+        terms = [tf.cast(tf.reduce_sum(term), tf.float32) for term in network.penalties(model)]
+        total = tf.add_n(terms or [tf.zeros([])])
+    gradients = tape.gradient(total, variables, unconnected_gradients="zero")
+    return {path: tf.convert_to_tensor(gradient).numpy() for path, gradient in zip(found, gradients)}
+
+
+def data_gradient(model, data, loss) -> dict[str, np.ndarray]:
+    """Return the gradient of the mean data loss (activity regularizers included) over all examples, by path."""
+    require_data(data)
+    network, found = networks.of(model), weights.prunable(model, classifiers=False)
+    variables = [network.traced(weight.variable) for weight in found.values()]
+    example_losses = _example_losses(model, loss)
+
+    def batch_gradient(x, y, sample_weight, scale):
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=False)
+            total = tf.reduce_sum(example_losses(y, outputs, sample_weight))
+            examples = tf.nest.flatten(outputs)[0].shape[0]
+            activity = [tf.cast(value, tf.float32) for value in network.activity_losses(model)]
+            if activity:  # Keras adds each to the mean over the batch
+                total += tf.add_n(activity) * examples
+            total *= scale
+        gradients = tape.gradient(total, variables, unconnected_gradients="zero")
+        return [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], examples
+
+    # Gradients of a float16 model underflow unless the loss is scaled up, and overflow if it is by too much.
+    scale = 2.0**15 if "float16" in network.compute_dtypes(model) else 1.0
+    while True:
+        sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
+        for x, y, sample_weight in _batches(data):
+            try:
+                with _keeping_states(model):
+                    gradients, examples = batch_gradient(x, y, sample_weight, scale)
+            except InputError:
+                raise
+            except (ValueError, tf.errors.InvalidArgumentError) as error:
+                reason = str(getattr(error, "message", error)).strip().splitlines()[0]
+                raise InputError(f"the data for the criterion do not fit the model or its loss: {reason}") from error
+            count += examples
+            for total, gradient in zip(sums, gradients):
+                total += gradient
+        if scale <= 1 or all(np.isfinite(total).all() for total in sums):
+            break
+        scale /= 8
+    network.clear_losses(model)  # the calls above leave their activity losses on the layers
+    if not count:
+        raise InputError("the data for the criterion hold no examples.")
+    return {path: (total / (scale * count)).astype(np.float32) for path, total in zip(found, sums)}
+
+
+@contextmanager
+def _keeping_states(model) -> Iterator[None]:
+    """Give stateful recurrent layers back the states that they have now."""
+    recurrent = [layer for layer in model._flatten_layers() if getattr(layer, "stateful", False)]
+    states = [state for layer in recurrent for state in tf.nest.flatten(getattr(layer, "states", None)) if state is not None]
+    before = [state.numpy() for state in states]
+    try:
+        yield
+    finally:
+        for state, value in zip(states, before):
+            state.assign(value)
+
+
+def _batches(data) -> Iterable[tuple]:
+    """Yield (x, y, sample_weight or None) batches from arrays or from batches, as tensors."""
+    if isinstance(data, tuple):
+        if len(data) not in (2, 3):
+            raise InputError(f"data must be (x, y) or (x, y, sample_weight); got a tuple of {len(data)}.")
+        # As in Keras, a list of arrays stands for several inputs or outputs.
+        parts = (
+            tuple(part) if isinstance(part, list) and part and isinstance(part[0], np.ndarray) else part for part in data
+        )
+        try:
+            data = tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(BATCH_SIZE)
+        except ValueError as error:
+            raise InputError(f"data must hold as many labels as examples: {str(error).splitlines()[0]}") from error
+    if isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise InputError("the data for the criterion never end: pass the dataset before repeat(), or take(n) batches of it.")
+    for batch in data:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+            raise InputError("data must yield (x, y) or (x, y, sample_weight) batches.")
+        x, y, *rest = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch))
+        yield x, y, rest[0] if rest else None
+
+
+def _example_losses(model, loss) -> Callable:
+    """Return f(y, outputs, sample_weight) → weighted loss of each example [batch], summed over the model's outputs."""
+    network = networks.of(model)
+    losses_of_keras = network.library.losses
+    compiled = loss is None
+    loss = getattr(model, "loss", None) if compiled else loss
+    if loss is None or (isinstance(loss, list | dict) and not loss):
+        raise InputError("this criterion needs a loss: compile the model with one, or pass loss=.")
+    named = list(getattr(model, "output_names", None) or [])
+    factors = network.loss_weights(model) if compiled else None
+
+    def one(function, y, predicted):
+        function = losses_of_keras.get(function)
+        if predicted.shape.rank == y.shape.rank + 1 and predicted.shape[-1] == 1:
+            y = y[..., tf.newaxis]
+        if (y.dtype.is_floating and predicted.dtype.is_floating) or (y.dtype.is_integer and predicted.dtype.is_integer):
+            y = tf.cast(y, predicted.dtype)
+        # A Loss called as an object would reduce over the batch, and refuse to under a distribution strategy.
+        call = function.call if isinstance(function, losses_of_keras.Loss) else function
+        losses = call(y, predicted)
+        values = tf.cast(losses, tf.float32)
+        if values.shape.rank == 0:  # a custom loss may take the mean over the batch itself
+            return tf.fill(tf.shape(predicted)[:1], values)
+        # Keras's masks, of padded steps and of an ignored class: the mean is one of what counts.
+        masks = [getattr(tensor, "_keras_mask", None) for tensor in (predicted, losses)]
+        counts = [tf.cast(mask, tf.float32) for mask in masks if mask is not None and mask.shape.rank == values.shape.rank]
+        if counts:
+            counting = tf.reduce_prod(counts, axis=0)
+            values *= tf.math.divide_no_nan(counting, tf.reduce_mean(counting))
+        return tf.reduce_mean(tf.reshape(values, [tf.shape(predicted)[0], -1]), axis=1)
+
+    def example_losses(y, outputs, sample_weight):
+        # A dictionary's keys are the names; a subclassed model that gives a list does not name its outputs.
+        names = named if named and not isinstance(outputs, dict) else _names(outputs)
+        parts = {"loss": loss, "loss weight": factors, "target": y, "output": outputs}
+        by_name = {what: _by_output(what, value, names) for what, value in parts.items()}
+        used = {name: function for name, function in by_name["loss"].items() if function is not None}
+        if lacking := [name for name in used if by_name["target"][name] is None]:
+            raise InputError(f"the data have no target for the model's output {lacking[0]!r}.")
+        total = tf.add_n(
+            [
+                one(function, by_name["target"][name], by_name["output"][name])
+                * (1.0 if (factor := by_name["loss weight"][name]) is None else factor)
+                for name, function in used.items()
+            ]
+        )
+        return total if sample_weight is None else total * tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
+
+    return example_losses
+
+
+def _names(outputs) -> list:
+    """Return the names of a model's outputs: a dictionary's keys, places in a list."""
+    if isinstance(outputs, dict):
+        return list(outputs)
+    return list(range(len(outputs))) if isinstance(outputs, list | tuple) else ["output"]
+
+
+def _by_output(what: str, value, names: list) -> dict:
+    """Return {output name: value} from one value for all outputs, a list in their order, or a dictionary."""
+    if isinstance(value, dict):
+        if what != "target" and (others := [name for name in value if name not in names]):
+            raise InputError(f"a {what} is given for {others[0]!r}; the model's outputs are {', '.join(map(repr, names))}.")
+        return {name: value.get(name) for name in names}
+    if isinstance(value, list | tuple):
+        if len(value) != len(names):
+            raise InputError(f"expected one {what} for each of the model's {len(names)} outputs; got {len(value)}.")
+        return dict(zip(names, value))
+    return dict.fromkeys(names, value)
