@@ -31,22 +31,24 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
     tensorflow : bool
         Whether the work needs TensorFlow.
     """
-    from tfrecall.errors import InputError, TrainingError
+    ended: list[int] = []
 
-    signal.signal(signal.SIGTERM, _terminate)
+    def terminate(number, frame):
+        ended.append(128 + number)
+        raise SystemExit(128 + number)  # so that temporary folders are cleaned up
+
+    signal.signal(signal.SIGTERM, terminate)
     try:
         if tensorflow:
             _import_tensorflow(verbose)
         with contextlib.redirect_stdout(sys.stderr):
             yield
-    except InputError as error:
-        _fail(error, 2, verbose)
-    except (TrainingError, OSError) as error:  # OSError: a full disk, a file that vanished
-        _fail(error, 1, verbose)
     except click.ClickException:
         raise
     except Exception as error:  # the last door: its user needs one line, and a way to the rest
-        _fail(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]} (--verbose shows all)", 1, verbose)
+        if ended:  # in the middle of TensorFlow's work, another exception may be made of that one
+            sys.exit(ended[0])
+        _fail(error, verbose)
     except KeyboardInterrupt:
         click.echo("Interrupted: nothing was written.", err=True)
         sys.exit(130)
@@ -63,17 +65,19 @@ def _show(message, category, filename, lineno, file=None, line=None):
     click.echo(f"Warning: {message}", err=True)
 
 
-def _terminate(number, frame):
-    raise SystemExit(128 + number)  # so that temporary folders are cleaned up
+def _fail(error: Exception, verbose: bool) -> None:
+    from tfrecall.errors import InputError, TrainingError
 
-
-def _fail(error: Exception, code: int, verbose: bool) -> None:
     if verbose:
         import traceback
 
         traceback.print_exception(error)
-    click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-    sys.exit(code)
+    message = " ".join(str(error).split())
+    if not isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
+        first_line = str(error).strip().partition("\n")[0][:300]
+        message = f"{type(error).__name__}: {first_line} (--verbose shows all)"
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(2 if isinstance(error, InputError) else 1)
 
 
 def _import_tensorflow(verbose: bool) -> None:

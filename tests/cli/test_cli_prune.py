@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from small_models import small_classifier, small_digits
 from tfrecall.cli import main
+from tfrecall.cli.session import session
 
 from tfrecall import datasets, models, training
 
@@ -246,6 +248,25 @@ def test_an_ended_process_leaves_nothing_behind(shelf, tmp_path):
         process = subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True)
         next(said for said in process.stderr if line in said)
         process.terminate()
-        process.communicate(timeout=60)
-        assert process.returncode == 143
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 143, said
         assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ended_process_says_so_whatever_was_made_of_its_exception(capsys):
+    """In the middle of C code, another exception may be made of the one that a signal's handler raised."""
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as ended, session(tensorflow=False):
+            work()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 143
+    assert capsys.readouterr().err == ""

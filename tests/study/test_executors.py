@@ -59,7 +59,7 @@ class Telling(executors._Worker):
     def __setattr__(self, name, value):
         super().__setattr__(name, value)
         if name == "key" and value:
-            os.write(1, f"{value}\n".encode())  # whole, whichever thread says it
+            os.write(1, f"{value}\\n".encode())  # whole, whichever thread says it
 
 executors._Worker = Telling
 executors.run(from_dict(json.loads(sys.argv[1])), sys.argv[2], jobs=int(sys.argv[3]))
