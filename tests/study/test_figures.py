@@ -6,6 +6,8 @@ import itertools
 import math
 import re
 import warnings
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -15,7 +17,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from study.synthetic import HOSTILE, NAMES, PLAN, study
 
-from tfrecall.study import figures
+from tfrecall.study import figures, plots
 from tfrecall.study.analysis import analyse
 from tfrecall.study.frames import frames
 from tfrecall.study.plan import Plan
@@ -120,8 +122,25 @@ def test_scatters_have_every_class_of_every_seed_and_the_pooled_slope(found):
 
 def test_words_stand_where_the_line_does_not_go(tmp_path):
     found = made(tmp_path, Plan(algorithms=("random",), ratios=(10,), seeds=(0, 1)), slopes={"random": (-1,)})
-    control, negative = (drawn(drawing) for drawing in picture(found, "scatter_digits_lenet5").drawings)
-    assert [axes.texts[0].xy[0] for axes in (control, negative)] == [0, 1]
+    control, negative = (drawn(drawing, (2.2, 2.2)) for drawing in picture(found, "scatter_digits_lenet5").drawings)
+    assert control.texts[0].xy in [(0, 1), (1, 0)]
+    assert negative.texts[0].xy in [(1, 1), (0, 0)]
+
+
+@pytest.mark.parametrize("alpha", [1.5, -1.5])
+@pytest.mark.parametrize("above", [True, False])
+def test_words_stand_where_there_are_no_points(found, alpha, above):
+    """As where models collapsed and name one class: all but a few points at −1, the others far above, or the reverse."""
+    estimate = found.analysis.estimate("mnist", "lenet5", "magnitude", 2.0)
+    estimate = replace(estimate, pooled=replace(estimate.pooled, alpha=alpha))
+    x, y = np.linspace(-0.25, 0.25, 40), np.full(40, -1.0)
+    y[[5, 18, 22, 35]] = 9
+    y = y if above else -y
+    axes = drawn(SimpleNamespace(draw=partial(plots.points, x=x, y=y, estimate=estimate, reach=0.3)), (2.2, 2.2))
+    (words,) = axes.texts
+    assert words.xy == ((alpha > 0) == above, not above)
+    box = words.get_window_extent()
+    assert not any(box.contains(*point) for point in axes.transData.transform(np.stack([x, y], axis=-1)))
 
 
 def test_intervals_are_drawn_from_end_to_end(found):

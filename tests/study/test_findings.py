@@ -55,6 +55,15 @@ def test_all_below(tmp_path):
     assert second.endswith("; pruned models lie above that in all 4 combinations of algorithm and ratio.")
 
 
+def test_what_fine_tuning_alone_does_is_told_too(tmp_path):
+    for control, side in ((0.6, "below"), (1.5, "above")):
+        folder = tmp_path / side
+        _, (_, second, _) = told(folder, TWO, slopes={"magnitude": (1, 1), "random": (1, 1)}, control=control, **LARGE)
+        assert re.match(
+            rf"Fine-tuning alone, with nothing pruned, has a corrected α of \d\.\d\d \(itself {side} 1\); ", second
+        )
+
+
 def test_none(tmp_path):
     slopes = {"magnitude": (1, 1), "random": (1, 1)}
     analysis, (first, second, _) = told(tmp_path, TWO, slopes=slopes, images=100)

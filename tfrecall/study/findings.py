@@ -150,7 +150,9 @@ def _alone(analysis: Analysis, names: _Names) -> str:
         alpha = control.slope
         kind = "" if all(corrected) or alpha is None else f" ({'' if control.corrected.identifiable else 'not '}corrected)"
         place = f" on {names.of(control.combination)}" if len(controls) > 1 else ""
-        slopes.append(f"{'no value' if alpha is None else f'{alpha:.2f}'}{kind}{place}")
+        symbol = control.corrected_interval.symbol if control.corrected.identifiable else ""
+        side = {"<": " (itself below 1)", ">": " (itself above 1)"}.get(symbol, "")
+        slopes.append(f"{'no value' if alpha is None else f'{alpha:.2f}'}{kind}{place}{side}")
     return f"Fine-tuning alone, with nothing pruned, has {'a corrected' if all(corrected) else 'an'} α of {_joined(slopes)}"
 
 

@@ -17,6 +17,7 @@ _MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 _NAME = 20  # columns for a class's name
 _WIDE = 30  # letters: tick labels that are more in all stand upright
 _LABELLED = 12  # ratios: with more, the numbers in a heat map are too small to read
+_WORDS = (0.6, 0.35)  # the corner of a scatter that its words take, in parts of its axes
 
 Limits = tuple[float, float]  # of an axis
 
@@ -62,7 +63,6 @@ def boxes(axes, shown: Sequence[Estimate]) -> None:
 def points(axes, x: np.ndarray, y: np.ndarray, estimate: Estimate, reach: float) -> None:
     """Draw the classes' balances after, y, against before, x, with the line through all of them."""
     pooled = estimate.pooled
-    rising = int(pooled.alpha is not None and pooled.alpha < 0)  # the words stand where the line does not go
     height = 1.15 * max(1e-3, float(np.nanmax(np.abs(y), initial=0.0)))
     axes.axhline(0, color="#777777", linewidth=0.5)
     axes.axvline(0, color="#777777", linewidth=0.5)
@@ -71,14 +71,18 @@ def points(axes, x: np.ndarray, y: np.ndarray, estimate: Estimate, reach: float)
     if pooled.alpha is not None:
         axes.plot([-reach, reach], [-reach * pooled.alpha, reach * pooled.alpha], color=_SECOND, linewidth=1.5)
     axes.set(xlim=(-reach, reach), ylim=(-height, height))
+    # The words stand in a corner where the line does not go: of the two, in that which holds fewer points.
+    corners = ((1, 1), (0, 0)) if pooled.alpha is not None and pooled.alpha < 0 else ((0, 1), (1, 0))
+    places = np.stack([(x / reach + 1) / 2, (y / height + 1) / 2], axis=-1)
+    right, upper = min(corners, key=lambda corner: int((np.abs(places - corner) < _WORDS).all(axis=-1).sum()))
     axes.annotate(
         pooled_in_words(estimate).replace(", ", "\n"),
-        (rising, 1),
+        (right, upper),
         xycoords="axes fraction",
-        xytext=(4 if rising == 0 else -4, -4),
+        xytext=(-4 if right else 4, -4 if upper else 4),
         textcoords="offset points",
-        ha="left" if rising == 0 else "right",
-        va="top",
+        ha="right" if right else "left",
+        va="top" if upper else "bottom",
         fontsize="small",
     )
     axes.set_xlabel("B̄ before")

@@ -103,9 +103,8 @@ def to_html(analysis: Analysis, progress: Status, origin: list[tuple[str, str]],
         page.Section("How the study was run", [], [page.Facts(origin)]),
     ]
     sections = [section for section in sections if section.parts]
-    return page.render(
-        f"{TITLE}: {_subject(analysis)}", _lead(analysis, progress), sections, _key_numbers(analysis, progress)
-    )
+    lead = [sentence.replace("t = ", "t\u00a0=\u00a0") for sentence in _lead(analysis, progress)]  # no line ends there
+    return page.render(f"{TITLE}: {_subject(analysis)}", lead, sections, _key_numbers(analysis, progress))
 
 
 _ALPHA = (
