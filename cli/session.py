@@ -1,4 +1,4 @@
-"""What surrounds every command: quiet TensorFlow, results alone on standard output, errors in one line.
+"""What surrounds every command: quiet TensorFlow, results alone on standard output, errors and warnings in one line.
 
 TensorFlow's noise is dealt with here and nowhere else. Its C++ side writes to the file descriptor, partly before its own
 logger starts, which no setting silences: so the descriptor is set aside while TensorFlow is imported and looks for devices.
@@ -17,6 +17,8 @@ from collections.abc import Iterator
 
 import click
 
+from tfrecall.errors import InputError, PruningWarning, TrainingError
+
 
 @contextlib.contextmanager
 def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]:
@@ -31,27 +33,47 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
     tensorflow : bool
         Whether the work needs TensorFlow.
     """
-    ended: list[int] = []
+    with _signals() as came:
+        try:
+            if tensorflow:
+                _import_tensorflow(verbose)
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
+        except click.ClickException:
+            raise
+        except KeyboardInterrupt:
+            _interrupted()
+        except Exception as error:  # the last door: its user needs one line, and a way to the rest
+            if not came:
+                _fail(error, verbose)
+            if came[0] == signal.SIGINT:
+                _interrupted()
+        if came:  # C code may have made another exception of that which the signal raised, or none
+            sys.exit(128 + came[0])
 
-    def terminate(number, frame):
-        ended.append(128 + number)
-        raise SystemExit(128 + number)  # so that temporary folders are cleaned up
 
-    signal.signal(signal.SIGTERM, terminate)
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Make an exception of a signal to end, so that temporary folders are cleaned up; yields the signals that came."""
+    came: list[int] = []
+
+    def end(number, frame):
+        came.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, end)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored, as behind nohup
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, end)
     try:
-        if tensorflow:
-            _import_tensorflow(verbose)
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    except click.ClickException:
-        raise
-    except Exception as error:  # the last door: its user needs one line, and a way to the rest
-        if ended:  # in the middle of TensorFlow's work, another exception may be made of that one
-            sys.exit(ended[0])
-        _fail(error, verbose)
-    except KeyboardInterrupt:
-        click.echo("Interrupted: nothing was written.", err=True)
-        sys.exit(130)
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted() -> None:
+    click.echo("Interrupted: nothing was written.", err=True)
+    sys.exit(130)
 
 
 def progress(quiet: bool) -> str:
@@ -62,22 +84,25 @@ def progress(quiet: bool) -> str:
 
 
 def _show(message, category, filename, lineno, file=None, line=None):
-    click.echo(f"Warning: {message}", err=True)
+    if issubclass(category, PruningWarning):  # libraries let their own through when they are imported
+        click.echo(f"Warning: {_one_line(message)}", err=True)
 
 
 def _fail(error: Exception, verbose: bool) -> None:
-    from tfrecall.errors import InputError, TrainingError
-
     if verbose:
         import traceback
 
         traceback.print_exception(error)
-    message = " ".join(str(error).split())
+    message = _one_line(error)
     if not isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
-        first_line = str(error).strip().partition("\n")[0][:300]
-        message = f"{type(error).__name__}: {first_line} (--verbose shows all)"
+        first = _one_line(str(error).strip().partition("\n")[0][:300])
+        message = _one_line(f"{type(error).__name__}: {first} (--verbose shows all)")
     click.echo(f"Error: {message}", err=True)
     sys.exit(2 if isinstance(error, InputError) else 1)
+
+
+def _one_line(text) -> str:
+    return " ".join(str(text).split())
 
 
 def _import_tensorflow(verbose: bool) -> None:
@@ -86,8 +111,6 @@ def _import_tensorflow(verbose: bool) -> None:
 
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from tfrecall.errors import PruningWarning
-
     warnings.filterwarnings("ignore")
     warnings.simplefilter("default", PruningWarning)
     warnings.showwarning = _show

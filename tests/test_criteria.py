@@ -26,7 +26,7 @@ def data():
 
 
 def mlp(hidden=None, out=None, *, activity=None, seed=0, **compile_arguments):
-    """Tanh units and a softmax, whose objective `objective` below writes down without TensorFlow."""
+    """Tanh units and a softmax, whose objective is written down below without TensorFlow."""
     tf_keras.utils.set_random_seed(seed)
     model = tf_keras.Sequential(
         [

@@ -18,6 +18,7 @@ _FROM = {
     "UndecayedL2": "tfrecall.regularizers",
     "InputError": "tfrecall.errors",
     "TrainingError": "tfrecall.errors",
+    "PruningWarning": "tfrecall.errors",
 }
 _MODULES = (
     "comparison",

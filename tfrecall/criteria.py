@@ -82,7 +82,7 @@ class Gradient(Criterion):
         from tfrecall import objective
 
         theta = _values(model)
-        data_gradient = objective.data_gradient(model, data, loss)
+        data_gradient = _data_gradient(model, data, loss)
         penalty_gradient = objective.penalty_gradient(model)
         epsilon = objective.optimizer_decay(model)
         return {
@@ -103,10 +103,8 @@ class Undecayed(Criterion):
 
     def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
         """Return |−θ ⊙ ∇T| by path."""
-        from tfrecall import objective
-
         theta = _values(model)
-        gradient = objective.data_gradient(model, data, loss)
+        gradient = _data_gradient(model, data, loss)
         return {path: np.abs(theta[path] * gradient[path]) for path in theta}
 
 
@@ -129,10 +127,8 @@ class UndecayedSum(Criterion):
 
     def scores(self, model, data=None, *, loss=None) -> dict[str, np.ndarray]:
         """Return |−θ ⊙ g + εθ²| by path."""
-        from tfrecall import objective
-
         theta = _values(model)
-        gradient = objective.data_gradient(model, data, loss)
+        gradient = _data_gradient(model, data, loss)
         epsilon = self._epsilon(model)
         return {path: np.abs(-theta[path] * gradient[path] + epsilon[path] * theta[path] ** 2) for path in theta}
 
@@ -172,6 +168,19 @@ def get(criterion: str | Criterion, seed: int = 0) -> Criterion:
     if not callable(getattr(criterion, "scores", None)):
         raise InputError(f"criterion must be a name or an object with a scores method; got {criterion!r}.")
     return criterion
+
+
+def require_data(data) -> None:
+    """Raise InputError if there are no data for a criterion that needs them."""
+    if data is None:
+        raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
+
+
+def _data_gradient(model, data, loss) -> dict[str, np.ndarray]:
+    from tfrecall import objective
+
+    require_data(data)
+    return objective.data_gradient(model, data, loss)
 
 
 def _values(model) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What goes wrong in a user's hands: errors whose message fits one line and names the fix."""
+"""What goes wrong in a user's hands: errors and warnings whose message fits one line and names the fix."""
 
 from __future__ import annotations
 

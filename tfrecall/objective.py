@@ -18,14 +18,19 @@ from tfrecall.errors import InputError
 BATCH_SIZE = 256  # of data given as arrays; it changes the speed alone
 
 
-def require_data(data) -> None:
-    """Raise InputError if there are no data for a criterion that needs them."""
-    if data is None:
-        raise InputError("this criterion needs data: pass data=(x, y), or a tf.data.Dataset of (x, y) batches.")
-
-
 def optimizer_decay(model) -> dict[str, float]:
-    """Return the ε of the compiled optimizer's decoupled weight decay, 0 for weights that it excludes, by path."""
+    """Return the ε of the compiled optimizer's decoupled weight decay: each step takes ε·θ times the learning rate off θ.
+
+    Parameters
+    ----------
+    model : tf_keras.Model or keras.Model
+        Built. Without an optimizer, or with one that has no decay, ε is 0.
+
+    Returns
+    -------
+    dict
+        {path: float} for the weights of `tfrecall.weights.prunable`, 0 for those that the optimizer excludes.
+    """
     optimizer = getattr(model, "optimizer", None)
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # mixed precision wraps it
     epsilon = float(getattr(optimizer, "weight_decay", None) or 0.0)
@@ -38,7 +43,18 @@ def optimizer_decay(model) -> dict[str, float]:
 
 
 def penalty_gradient(model) -> dict[str, np.ndarray]:
-    """Return the gradient of all weight regularizers, by path."""
+    """Return the gradient of the sum of all weight regularizers.
+
+    Parameters
+    ----------
+    model : tf_keras.Model or keras.Model
+        Built.
+
+    Returns
+    -------
+    dict
+        {path: array of the weight's shape} for the weights of `tfrecall.weights.prunable`; 0 where nothing is penalised.
+    """
     network, found = networks.of(model), weights.prunable(model, classifiers=False)
     variables = [network.traced(weight.variable) for weight in found.values()]
     with tf.GradientTape() as tape:
@@ -49,8 +65,27 @@ def penalty_gradient(model) -> dict[str, np.ndarray]:
 
 
 def data_gradient(model, data, loss) -> dict[str, np.ndarray]:
-    """Return the gradient of the mean data loss (activity regularizers included) over all examples, by path."""
-    require_data(data)
+    """Return the gradient of the mean data loss over all examples, activity regularizers included.
+
+    Parameters
+    ----------
+    model : tf_keras.Model or keras.Model
+        Built. It is called as in inference, and nothing in it changes.
+    data : (x, y), (x, y, sample_weight), or batches of these
+        NumPy arrays, or a finite tf.data.Dataset or other iterable of batches.
+    loss : str, function, Loss, or a list or dictionary of them, optional
+        By default the compiled loss, with its loss weights.
+
+    Returns
+    -------
+    dict
+        {path: float32 array of the weight's shape} for the weights of `tfrecall.weights.prunable`.
+
+    Raises
+    ------
+    InputError
+        If there is no loss, or the data hold no examples, never end, or do not fit the model.
+    """
     network, found = networks.of(model), weights.prunable(model, classifiers=False)
     variables = [network.traced(weight.variable) for weight in found.values()]
     example_losses = _example_losses(model, loss)

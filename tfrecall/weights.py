@@ -141,7 +141,10 @@ def sparse(model) -> dict[str, Prunable]:
 
 
 def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> dict[str, Prunable]:
-    """Return the variables that a function chooses of a built model by path, in the model's order, each once."""
+    """Return the variables that a function chooses of a built model by path, in the model's order, each once.
+
+    Without `classifiers`, none is said to be the classifier's (see `prunable`).
+    """
     network = networks.of(model)
     if not network.is_built(model):
         raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")

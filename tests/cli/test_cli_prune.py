@@ -253,20 +253,31 @@ def test_an_ended_process_leaves_nothing_behind(shelf, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
-def test_an_ended_process_says_so_whatever_was_made_of_its_exception(capsys):
-    """In the middle of C code, another exception may be made of the one that a signal's handler raised."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("becomes", ["another", "none", "itself"])
+def test_an_ended_process_says_so_whatever_became_of_its_exception(number, becomes, capsys):
+    """In the middle of C code, another exception may be made of the one that a signal's handler raised, or none."""
 
     def work():
         try:
-            signal.raise_signal(signal.SIGTERM)
-        except SystemExit as error:
-            raise SystemError("returned a result with an exception set") from error
+            signal.raise_signal(number)
+        except (SystemExit, KeyboardInterrupt) as error:
+            if becomes == "another":
+                raise SystemError("returned a result with an exception set") from error
+            if becomes == "itself":
+                raise
 
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with pytest.raises(SystemExit) as ended, session(tensorflow=False):
-            work()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert ended.value.code == 143
-    assert capsys.readouterr().err == ""
+    before = [signal.getsignal(some) for some in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(SystemExit) as ended, session(tensorflow=False):
+        work()
+    assert ended.value.code == 128 + number
+    interrupted = number == signal.SIGINT and becomes != "none"
+    assert capsys.readouterr().err == "Interrupted: nothing was written.\n" * interrupted
+    assert [signal.getsignal(some) for some in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_what_nobody_foresaw_is_one_line(capsys):
+    with pytest.raises(SystemExit) as ended, session(tensorflow=False):
+        raise RuntimeError("first\r\nsecond\tline\nthird")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "Error: RuntimeError: first (--verbose shows all)\n"

@@ -14,7 +14,7 @@ import tf_keras
 
 import tfrecall
 from tfrecall import networks, weights
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks import keras3, legacy
 
 layers = keras.layers
@@ -247,12 +247,14 @@ def test_a_classifier_that_cannot_be_seen_is_told_of():
 
     model = Numeric()
     model(X)
-    with pytest.warns(UserWarning, match=r"make the output of numeric cannot be seen \(.*numpy.*\): body is taken for it"):
+    with pytest.warns(
+        PruningWarning, match=r"make the output of numeric cannot be seen \(.*numpy.*\): body is taken for it"
+    ):
         assert classifiers(model) == {"body/kernel"}
     model = Told()
     for layer in (model.head, model.body):
         layer.build((None, 8))
-    with pytest.warns(UserWarning, match=r"cannot be seen \(it was never called itself\): body is taken"):
+    with pytest.warns(PruningWarning, match=r"cannot be seen \(it was never called itself\): body is taken"):
         assert classifiers(model) == {"body/kernel"}
 
 

@@ -12,7 +12,7 @@ import tf_keras
 
 import tfrecall
 from tfrecall import criteria, pruning, regularizers, schedules, training, weights
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.pruning import keras3
 
 layers = keras.layers
@@ -306,7 +306,9 @@ class TestHolding:
         before = values(model)
         step(X, Y)
         assert revived(model, before) > 100
-        with pytest.warns(UserWarning, match="had come back, and were set to 0 again.*traced before the model was prepared"):
+        with pytest.warns(
+            PruningWarning, match="had come back, and were set to 0 again.*traced before the model was prepared"
+        ):
             tfrecall.strip(model)
         assert revived(model, before) == 0
 
@@ -353,7 +355,7 @@ class TestHolding:
         model = keras.Sequential(
             [layers.Input((8,)), layers.Dense(4, kernel_initializer="zeros", name="zero"), layers.Dense(3), layers.Dense(2)]
         )
-        with pytest.warns(UserWarning, match="zero/kernel is 0 and will stay so: exclude it"):
+        with pytest.warns(PruningWarning, match="zero/kernel is 0 and will stay so: exclude it"):
             tfrecall.prepare(model)
 
     def test_a_prepared_model_is_not_asked_for_other_weights(self):
@@ -418,7 +420,7 @@ class TestFiles:
         assert pruning.remaining_parameters(again) == remaining
         again.fit(X, Y, verbose=0, callbacks=[tfrecall.PruningCallback()])
         assert_held(again, before)
-        with pytest.warns(UserWarning, match="depth/kernel, head/kernel has zeros that are not held: name it in only="):
+        with pytest.warns(PruningWarning, match="depth/kernel, head/kernel has zeros that are not held: name it in only="):
             tfrecall.prepare(keras.models.load_model(tmp_path / "model.keras"))
 
     def test_prepare_goes_on_with_the_zeros_that_are_there(self):
@@ -631,5 +633,5 @@ class TestBothKerases:
                 }
 
         model = pair()[library]
-        with pytest.warns(UserWarning, match=r"nothing is left of conv/kernel, so nothing.*scope=\"layer\""):
+        with pytest.warns(PruningWarning, match=r"nothing is left of conv/kernel, so nothing.*scope=\"layer\""):
             tfrecall.prune(model, 0.05, DenseFirst())

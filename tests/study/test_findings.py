@@ -64,6 +64,25 @@ def test_what_fine_tuning_alone_does_is_told_too(tmp_path):
         )
 
 
+def test_fine_tuning_alone_is_told_of_place_by_place(tmp_path):
+    plan = Plan(datasets=("mnist", "fashion_mnist", "cifar10"), algorithms=("magnitude",), ratios=(2,), seeds=(0, 1, 2, 3))
+    analysis, _ = told(tmp_path, plan, slopes={"magnitude": (1,)}, control=0.6, **LARGE)
+    nothing = pooling.corrected([None] * 4, [None] * 4)
+    on = {place: analysis.control(place, "lenet5") for place in plan.datasets}
+    changed = {
+        on["fashion_mnist"].combination: replace(
+            on["fashion_mnist"], corrected=nothing, corrected_interval=nothing.interval
+        ),
+        on["cifar10"].combination: replace(on["cifar10"], collapsed=1),
+    }
+    second = finding(replace(analysis, estimates=analysis.estimates | changed))[1]
+    assert re.match(
+        r"Fine-tuning alone, with nothing pruned, has an α of \d\.\d\d \(corrected, itself below 1\) on mnist, "
+        r"\d\.\d\d \(not corrected\) on fashion_mnist and \d\.\d\d \(corrected\) on cifar10; ",
+        second,
+    )
+
+
 def test_none(tmp_path):
     slopes = {"magnitude": (1, 1), "random": (1, 1)}
     analysis, (first, second, _) = told(tmp_path, TWO, slopes=slopes, images=100)

@@ -143,6 +143,15 @@ def test_how_it_was_run_is_told(small):
     assert page.of("h1") == ["What pruning did to recall, over seeds: lenet5 on digits"]
 
 
+def test_no_line_of_the_finding_ends_within_a_ratio(small):
+    folder = report(small)
+    (sentence,) = (
+        line for line in (folder / "tables.md").read_text(encoding="utf-8").splitlines() if "mean accuracy is" in line
+    )
+    assert "t = 10, mean" in sentence
+    assert sentence.replace("t = ", "t\u00a0=\u00a0") in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_study_under_way_says_how_far_it_is(tmp_path):
     study(tmp_path / "study", SMALL, done=lambda cell: cell.control or cell.settings.ratio == 2)
     page = Reader((report(tmp_path / "study") / "report.html").read_text(encoding="utf-8"))

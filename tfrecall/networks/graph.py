@@ -24,27 +24,28 @@ def last_marks(outputs: Sequence, entries: set[str], marked: Mapping[str, Any]) 
     Returns
     -------
     marks : list
-        The marks of what first joins each way.
+        The marks of what first joins each way, each once.
     is_open : bool
         Whether an input is reached without meeting any.
     """
     tensors = [tensor for tensor in outputs if tf.is_tensor(tensor)]
-    fed, marks = set(entries), {name: [mark] for name, mark in marked.items()}
+    fed, marks = set(entries), {name: {id(mark): mark} for name, mark in marked.items()}
     for operation in tensors[0].graph.get_operations() if tensors else ():
         before = [tensor.op.name for tensor in operation.inputs]
         if fed.intersection(before):
             fed.add(operation.name)
         elif operation.name not in marks:
-            marks[operation.name] = [mark for name in before for mark in marks[name]]
-    found: list = []
+            marks[operation.name] = {key: mark for name in before for key, mark in marks[name].items()}
+    found: dict[int, Any] = {}
     ways, seen = [tensor.op for tensor in tensors if tensor.op.name in fed], set()
     while ways:
         operation = ways.pop()
         if operation.name in seen:
             continue
         seen.add(operation.name)
-        joined = [mark for tensor in operation.inputs for mark in marks.get(tensor.op.name, ())]
-        found += joined
+        joined = [marks[tensor.op.name] for tensor in operation.inputs if marks.get(tensor.op.name)]
+        for some in joined:
+            found |= some
         if not joined:
             ways += [tensor.op for tensor in operation.inputs if tensor.op.name in fed]
-    return found, bool(entries & seen)
+    return list(found.values()), bool(entries & seen)

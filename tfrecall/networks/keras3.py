@@ -328,7 +328,8 @@ def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list
     owner_of = {id(copy.handle): owner for owner in owners for kernel in _kernels(owner) for copy in _copies(kernel)}
     marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
     found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
-    return [owner for owner in owners if any(owner is other for other in found)], is_open
+    last = {id(owner) for owner in found}
+    return [owner for owner in owners if id(owner) in last], is_open
 
 
 def _copies(variable) -> tuple:

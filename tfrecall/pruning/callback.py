@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfrecall import criteria, objective, sparsity, weights
+from tfrecall import criteria, sparsity, weights
 from tfrecall.errors import InputError, unknown
 from tfrecall.pruning import bindings, choice
 from tfrecall.tfmot import PruningSchedule, UpdatePruningStep
@@ -59,7 +59,7 @@ class PruningCallback(UpdatePruningStep):
             raise InputError(f"schedule must be an object, such as tfrecall.schedules.OneShot(0.5); got {schedule!r}.")
         self.schedule, self.data, self.loss, self.scope = schedule, data, loss, scope
         if getattr(self.criterion, "needs_data", False):
-            objective.require_data(data)
+            criteria.require_data(data)
 
     def on_train_begin(self, logs=None):
         """Find the masks; see that nothing but this callback changes them."""

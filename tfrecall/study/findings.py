@@ -148,11 +148,14 @@ def _alone(analysis: Analysis, names: _Names) -> str:
     slopes = []
     for control in controls:
         alpha = control.slope
-        kind = "" if all(corrected) or alpha is None else f" ({'' if control.corrected.identifiable else 'not '}corrected)"
+        notes = []
+        if alpha is not None and not all(corrected):
+            notes.append("corrected" if control.corrected.identifiable else "not corrected")
+        if control.corrected.identifiable and not control.collapsed and control.corrected_interval.symbol in ("<", ">"):
+            notes.append(f"itself {'below' if control.corrected_interval.symbol == '<' else 'above'} 1")
+        note = f" ({', '.join(notes)})" if notes else ""
         place = f" on {names.of(control.combination)}" if len(controls) > 1 else ""
-        symbol = control.corrected_interval.symbol if control.corrected.identifiable else ""
-        side = {"<": " (itself below 1)", ">": " (itself above 1)"}.get(symbol, "")
-        slopes.append(f"{'no value' if alpha is None else f'{alpha:.2f}'}{kind}{place}{side}")
+        slopes.append(f"{'no value' if alpha is None else f'{alpha:.2f}'}{note}{place}")
     return f"Fine-tuning alone, with nothing pruned, has {'a corrected' if all(corrected) else 'an'} α of {_joined(slopes)}"
 
 

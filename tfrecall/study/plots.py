@@ -17,7 +17,7 @@ _MARKERS = ("o", "D", "s", "^", "v", "P", "X")
 _NAME = 20  # columns for a class's name
 _WIDE = 30  # letters: tick labels that are more in all stand upright
 _LABELLED = 12  # ratios: with more, the numbers in a heat map are too small to read
-_WORDS = (0.6, 0.35)  # the corner of a scatter that its words take, in parts of its axes
+_WORDS = (0.5, 0.32)  # the corner of a scatter that its words take, in parts of its axes
 
 Limits = tuple[float, float]  # of an axis
 

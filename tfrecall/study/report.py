@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ def to_html(analysis: Analysis, progress: Status, origin: list[tuple[str, str]],
         page.Section("How the study was run", [], [page.Facts(origin)]),
     ]
     sections = [section for section in sections if section.parts]
-    lead = [sentence.replace("t = ", "t\u00a0=\u00a0") for sentence in _lead(analysis, progress)]  # no line ends there
+    lead = [re.sub(r"\bt = ", "t\u00a0=\u00a0", sentence) for sentence in _lead(analysis, progress)]  # no line ends there
     return page.render(f"{TITLE}: {_subject(analysis)}", lead, sections, _key_numbers(analysis, progress))
 
 
