@@ -253,6 +253,15 @@ def test_an_ended_process_leaves_nothing_behind(shelf, tmp_path):
         assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def _interruptible():
+    """Ctrl-C as on a terminal: what is started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("becomes", ["another", "none", "itself"])
 def test_an_ended_process_says_so_whatever_became_of_its_exception(number, becomes, capsys):
