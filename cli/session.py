@@ -93,11 +93,11 @@ def _fail(error: Exception, verbose: bool) -> None:
         import traceback
 
         traceback.print_exception(error)
-    message = _one_line(error)
+    message = str(error)
     if not isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
-        first = _one_line(str(error).strip().partition("\n")[0][:300])
-        message = _one_line(f"{type(error).__name__}: {first} (--verbose shows all)")
-    click.echo(f"Error: {message}", err=True)
+        first = message.strip().partition("\n")[0][:300]
+        message = f"{type(error).__name__}: {first} (--verbose shows all)"
+    click.echo(f"Error: {_one_line(message)}", err=True)
     sys.exit(2 if isinstance(error, InputError) else 1)
 
 

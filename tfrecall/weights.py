@@ -140,6 +140,11 @@ def sparse(model) -> dict[str, Prunable]:
     return by_path(model, lambda model: network.prunable(model) + matrices, classifiers=False)
 
 
+def few(paths: list[str]) -> str:
+    """Name weights in a message: three of them, and that there are others."""
+    return ", ".join(paths[:3]) + " and others" * (len(paths) > 3)
+
+
 def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> dict[str, Prunable]:
     """Return the variables that a function chooses of a built model by path, in the model's order, each once.
 

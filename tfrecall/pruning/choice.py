@@ -53,7 +53,7 @@ def choose(
     emptied = [path for path, mask in kept.items() if held[path].any() and not mask.any()]
     if emptied:
         warnings.warn(
-            f"nothing is left of {', '.join(emptied[:3])}{' and others' * (len(emptied) > 3)}, so nothing passes there: "
+            f"nothing is left of {weights.few(emptied)}, so nothing passes there: "
             'prune less, exclude such weights, or rank within each layer (scope="layer").',
             PruningWarning,
             stacklevel=3,

@@ -51,12 +51,14 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     empty = [path for path, weight in chosen.items() if not weight.value.any()]
     if empty:
         warnings.warn(
-            f"{_few(empty)} is 0 and will stay so: exclude it if it was only initialised so.", PruningWarning, stacklevel=3
+            f"{weights.few(empty)} is 0 and will stay so: exclude it if it was only initialised so.",
+            PruningWarning,
+            stacklevel=3,
         )
     left = [path for path, weight in weights.sparse(model).items() if path not in chosen and _is_sparse(weight.value)]
     if left and exclude is None:
         warnings.warn(
-            f"{_few(left)} has zeros that are not held: name it in only=, or include the classifier.",
+            f"{weights.few(left)} has zeros that are not held: name it in only=, or include the classifier.",
             PruningWarning,
             stacklevel=3,
         )
@@ -138,9 +140,9 @@ def remask(model) -> None:
     revived = [path for path, weight in _held(model).items() if weight.value[~_mask(weight)].any()]
     if revived and not _averages(model):
         warnings.warn(
-            f"pruned weights of {_few(revived)} had come back, and were set to 0 again. Something else than an optimizer "
-            "wrote them, such as a train_step of your own; or a training step was traced before the model was prepared, "
-            "which must come first.",
+            f"pruned weights of {weights.few(revived)} had come back, and were set to 0 again. Something else than an "
+            "optimizer wrote them, such as a train_step of your own; or a training step was traced before the model was "
+            "prepared, which must come first.",
             PruningWarning,
             stacklevel=3,
         )
@@ -176,10 +178,6 @@ def _mask(weight: weights.Prunable) -> np.ndarray:
 
 def _is_sparse(value: np.ndarray) -> bool:
     return bool(value.any()) and (value == 0).mean() >= _SHARE
-
-
-def _few(paths: list[str]) -> str:
-    return ", ".join(paths[:3]) + " and others" * (len(paths) > 3)
 
 
 def _where(variable):
