@@ -25,6 +25,7 @@ _TRAINING = (
     click.option("--epochs", type=int, help="Epochs of training."),
     click.option("--learning-rate", type=float, help="Learning rate at the start of training."),
     click.option("--weight-decay", type=float, help="Coefficient of (ε/2)‖θ‖² on models built by name."),
+    click.option("--initializer", metavar="NAME", help="Initial weights of models built by name: keras or pytorch."),
 )
 _FINE_TUNING = (
     click.option("--fine-tune-epochs", type=int, help="Epochs of fine-tuning after pruning."),
@@ -79,7 +80,7 @@ def chosen_recipe(model: str, options: dict):
     if "momentum" in given and chosen.optimizer != "sgd":
         raise InputError(f"--momentum is for sgd; {chosen.optimizer} has its own.")
     trained_already = model not in models.ARCHITECTURES and Path(model).exists()
-    for name in ("epochs", "learning_rate", *(["weight_decay"] if chosen.optimizer != "adamw" else [])):
+    for name in ("epochs", "learning_rate", "initializer", *(["weight_decay"] if chosen.optimizer != "adamw" else [])):
         if name in given and trained_already:
             raise InputError(
                 f"--{name.replace('_', '-')} is for training a model by name; a saved model is pruned as it is, and then "

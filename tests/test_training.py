@@ -33,6 +33,8 @@ def test_the_paper_recipe_is_the_papers():
     lenet = recipe("paper", "lenet5")
     assert (lenet.optimizer, lenet.learning_rate, lenet.momentum, lenet.batch_size) == ("sgd", 0.01, 0.9, 128)
     assert (lenet.epochs, lenet.fine_tune_epochs, lenet.weight_decay, lenet.score_examples) == (30, 15, 0, 128)
+    assert lenet.initializer == "pytorch"  # in which the paper's models were trained
+    assert recipe("default", "lenet5").initializer == "keras"
     resnet = recipe("paper", "resnet56")
     assert (resnet.epochs, resnet.batch_size, resnet.weight_decay, resnet.learning_rate_schedule) == (60, 128, 5e-4, "step")
 
@@ -45,6 +47,7 @@ def test_every_value_of_a_recipe_can_be_overridden():
         "learning_rate_schedule": "step",
         "momentum": 0.1,
         "weight_decay": 0.125,
+        "initializer": "pytorch",
         "batch_size": 7,
         "epochs": 3,
         "fine_tune_epochs": 2,

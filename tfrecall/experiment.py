@@ -103,6 +103,7 @@ def new_model(settings: Settings, data):
             mean=mean,
             variance=variance,
             weight_decay=settings.recipe.penalty,
+            initializer=settings.recipe.initializer,
         )
     models.require_classes(model, settings.model, data.name, len(data.class_names))
     return model, scope

@@ -35,6 +35,8 @@ class Recipe:
     weight_decay : float
         ε, at least 0: of (ε/2)‖θ‖² in the objective, on every trainable parameter of a model built by name; for
         ``"adamw"`` of its decoupled decay instead.
+    initializer : {"keras", "pytorch"}
+        How the weights of a model built by name start: see `tfrecall.models.build`.
     batch_size : int
     epochs, fine_tune_epochs : int
         Of the two phases. The weights of the epoch with the lowest validation loss are the result of each.
@@ -50,6 +52,7 @@ class Recipe:
     learning_rate_schedule: str = "constant"
     momentum: float = 0.9
     weight_decay: float = 0.0
+    initializer: str = "keras"
     batch_size: int = 128
     epochs: int = 30
     fine_tune_epochs: int = 15
@@ -62,7 +65,12 @@ class Recipe:
         return 0.0 if self.optimizer == "adamw" else self.weight_decay
 
     def __post_init__(self):
-        for name, known in (("optimizer", OPTIMIZERS), ("learning_rate_schedule", LEARNING_RATE_SCHEDULES)):
+        known_names = {
+            "optimizer": OPTIMIZERS,
+            "learning_rate_schedule": LEARNING_RATE_SCHEDULES,
+            "initializer": models.INITIALIZERS,
+        }
+        for name, known in known_names.items():
             if getattr(self, name) not in known:
                 raise unknown(name.replace("_", " "), getattr(self, name), known)
         for name in ("learning_rate", "fine_tune_learning_rate"):
@@ -81,8 +89,10 @@ class Recipe:
 
 # The paper's protocol (Good et al. 2022, section 5). It leaves open the ResNets' first learning rate and the length of their
 # fine-tuning: 0.1 is He et al.'s, and half the epochs is what the paper gives LeNet-5.
-_PAPER_LENET = Recipe()
+# Its authors used PyTorch, and what global pruning removes depends on how the weights started.
+_PAPER_LENET = Recipe(initializer="pytorch")
 _PAPER_RESNET = Recipe(
+    initializer="pytorch",
     learning_rate=0.1,
     fine_tune_learning_rate=0.01,
     learning_rate_schedule="step",

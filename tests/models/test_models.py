@@ -1,8 +1,10 @@
 """The models against their published sizes, and what every one promises."""
 
+import keras
 import numpy as np
 import pytest
 import tf_keras
+from scipy import stats
 
 from tfrecall import models, weights
 from tfrecall.errors import InputError
@@ -82,6 +84,40 @@ def test_weight_decay_is_half_epsilon_times_the_squared_norm_of_every_trainable_
     norm = sum(float((weight.numpy().astype(np.float64) ** 2).sum()) for weight in model.trainable_weights)
     assert float(sum(model.losses)) == pytest.approx(5e-4 / 2 * norm, rel=1e-4)
     assert not models.build(name, shape, 10).losses
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_the_initializer_of_pytorch_is_uniform_in_one_over_the_root_of_the_fan_in(library):
+    library.utils.set_random_seed(0)
+    model = models.build("lenet5", (28, 28, 1), 10, initializer="pytorch", keras=library)
+    inputs = {"conv1": 25, "conv2": 25 * 6, "dense1": 16 * 25, "dense2": 120, "classifier": 84}  # of one unit
+    for name, fan_in in inputs.items():
+        kernel, bias = model.get_layer(name).get_weights()
+        for values in (kernel, bias):
+            assert np.abs(values).max() <= fan_in**-0.5
+        scaled = np.concatenate([kernel.ravel(), bias]) * fan_in**0.5
+        assert stats.kstest(scaled, "uniform", args=(-1, 2)).pvalue > 0.001, name
+
+
+def test_two_weights_never_start_alike():
+    model = models.build("lenet5", (28, 28, 1), 10, initializer="pytorch")
+    biases = [model.get_layer(name).get_weights()[1] for name in ("conv2", "dense1", "dense2")]
+    scaled = [bias[:10] / np.abs(bias[:10]).max() for bias in biases]
+    assert not np.allclose(scaled[0], scaled[1])
+    assert not np.allclose(scaled[1], scaled[2])
+
+
+def test_keras_keeps_its_own_initializer():
+    for name, (shape, _) in PUBLISHED.items():
+        if name in ("lenet5", "resnet20"):
+            layers = {layer.name: layer for layer in models.build(name, shape, 10).layers}
+            assert isinstance(layers["classifier"].kernel_initializer, tf_keras.initializers.GlorotUniform)
+            assert not layers["classifier"].get_weights()[1].any()
+
+
+def test_an_unknown_initializer_is_answered_with_the_known():
+    with pytest.raises(InputError, match="unknown initializer 'glorot': known are keras, pytorch"):
+        models.build("lenet5", (28, 28, 1), 10, initializer="glorot")
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

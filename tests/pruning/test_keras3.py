@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 
 import keras
@@ -635,3 +636,21 @@ class TestBothKerases:
         model = pair()[library]
         with pytest.warns(PruningWarning, match=r"nothing is left of conv/kernel, so nothing.*scope=\"layer\""):
             tfrecall.prune(model, 0.05, DenseFirst())
+
+    @pytest.mark.parametrize("library", [0, 1], ids=["keras", "tf_keras"])
+    def test_a_tensor_with_less_than_one_weight_a_unit_is_named_with_its_count(self, library):
+        class AllButOneOfConv:
+            def scores(self, model, data=None, *, loss=None):
+                found = {path: np.ones(weight.value.shape) for path, weight in weights.prunable(model).items()}
+                found["conv/kernel"][:] = 0
+                found["conv/kernel"].flat[0] = 2
+                return found
+
+        model = pair()[library]
+        size = weights.prunable(model)["conv/kernel"].size
+        ratio = (size - 1) / weights.total_parameters(model)
+        with pytest.warns(PruningWarning, match=rf"almost nothing is left of conv/kernel \(1 of {size} weights left\)"):
+            tfrecall.prune(model, ratio, AllButOneOfConv())
+        with warnings.catch_warnings():  # nothing new is lost by pruning to the same ratio again
+            warnings.simplefilter("error", PruningWarning)
+            tfrecall.prune(pair()[library], 0.01, AllButOneOfConv())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -344,6 +346,7 @@ BASELINE = {
     "learning_rate_schedule": "cosine",
     "momentum": 0.8,
     "weight_decay": 1e-4,
+    "initializer": "pytorch",
     "batch_size": 64,
     "epochs": 29,
     "validation_fraction": 0.2,
@@ -355,6 +358,13 @@ NOTHING = {"unsafe": True}  # of model files, which no study has
 
 
 class TestKeys:
+    @pytest.mark.parametrize("name", ["fashion_mnist", "mnist", "fashion_mnist_decay"])
+    def test_the_results_of_version_0_1_are_found_again(self, name):
+        results = Path(__file__).parents[2] / "docs" / "results"
+        with (results / name / "cells.csv").open(encoding="utf-8") as file:
+            stored = {row["key"] for row in csv.DictReader(file)}
+        assert {cell.key for cell in read(results / f"{name}.toml").cells} == stored
+
     def test_all_that_a_run_consists_of_is_accounted_for(self):
         fields = {field.name for kind in (Settings, Recipe, Cell) for field in dataclasses.fields(kind)}
         known = [*BASELINE, *FINE_TUNING, *PRUNING, *GRADIENTS, *NOTHING]

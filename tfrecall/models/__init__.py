@@ -26,6 +26,7 @@ from tfrecall.models.vgg import vgg16
 
 __all__ = [
     "ARCHITECTURES",
+    "INITIALIZERS",
     "Architecture",
     "build",
     "classes_of",
@@ -40,6 +41,10 @@ __all__ = [
 ]
 
 
+#: how the weights of models by name may start: see `build`
+INITIALIZERS = ("keras", "pytorch")
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A model that can be built by name.
@@ -47,7 +52,7 @@ class Architecture:
     Attributes
     ----------
     build : callable
-        ``build(input_shape, classes, *, mean, variance, weight_decay, keras)``.
+        ``build(input_shape, classes, *, mean, variance, weight_decay, initializer, keras)``.
     sizes : tuple of int
         Smallest and largest height and width in pixels; smaller and larger images are resized to these.
     parameters : int
@@ -81,6 +86,7 @@ def build(
     mean: Sequence[float] | None = None,
     variance: Sequence[float] | None = None,
     weight_decay: float = 0.0,
+    initializer: str = "keras",
     keras=None,
 ):
     """Build a model by name, with new weights.
@@ -97,6 +103,10 @@ def build(
         Of the training pixels, by channel, for the first layer. By default it maps 0–255 to −1–1.
     weight_decay : float
         ε of (ε/2)‖θ‖² on every trainable parameter, at least 0.
+    initializer : {"keras", "pytorch"}
+        How kernels and biases start in the layers whose initializer the publication leaves open: LeNet-5's, and the
+        classifiers'. ``"keras"`` is Keras's default, Glorot's; ``"pytorch"`` is PyTorch's, uniform in ±1/√fan_in, biases
+        too. Which weights global magnitude pruning removes depends on it. The other convolutions start as He et al. have it.
     keras : module, optional
         The Keras to build with; tf_keras by default.
 
@@ -108,10 +118,12 @@ def build(
     Raises
     ------
     InputError
-        If the name is unknown, there are fewer than two classes, or the images have another size than the model takes.
+        If a name is unknown, there are fewer than two classes, or the images have another size than the model takes.
     """
     if name not in ARCHITECTURES:
         raise unknown("model", name, ARCHITECTURES, "A path to a saved Keras model is accepted too.")
+    if initializer not in INITIALIZERS:
+        raise unknown("initializer", initializer, INITIALIZERS)
     if classes < 2:
         raise InputError(f"a classifier needs at least 2 classes; got {classes}.")
     if tuple(image_shape(name, input_shape)) != tuple(input_shape):
@@ -121,7 +133,13 @@ def build(
     if keras is None:
         import tf_keras as keras
     return ARCHITECTURES[name].build(
-        tuple(input_shape), classes, mean=mean, variance=variance, weight_decay=weight_decay, keras=keras
+        tuple(input_shape),
+        classes,
+        mean=mean,
+        variance=variance,
+        weight_decay=weight_decay,
+        initializer=initializer,
+        keras=keras,
     )
 
 

@@ -25,6 +25,25 @@ def decay(keras, weight_decay: float, *names: str) -> dict:
     return {f"{name}_regularizer": keras.regularizers.L2(weight_decay / 2) for name in names} if weight_decay else {}
 
 
+def initializers(keras, initializer: str, fan_in: int) -> dict:
+    """Return the keyword arguments that initialize a layer's kernel and bias.
+
+    Parameters
+    ----------
+    keras : module
+    initializer : {"keras", "pytorch"}
+        ``"keras"`` leaves the layer's default (Glorot uniform, zero bias). ``"pytorch"`` is what ``torch.nn.Conv2d`` and
+        ``torch.nn.Linear`` do: kernel and bias uniform in ±1/√fan_in.
+    fan_in : int
+        Inputs of one unit: input channels times the size of the kernel's window.
+    """
+    if initializer == "keras":
+        return {}
+    limit = fan_in**-0.5
+    # One object a weight: an unseeded one that is used twice gives the same values twice.
+    return {f"{name}_initializer": keras.initializers.RandomUniform(-limit, limit) for name in ("kernel", "bias")}
+
+
 def conv_norm(keras, tensor, filters: int, *, strides: int = 1, bias: bool, weight_decay: float, name: str):
     """Apply a 3×3 convolution and batch normalization; no activation."""
     layers = keras.layers
@@ -45,8 +64,13 @@ def conv_norm(keras, tensor, filters: int, *, strides: int = 1, bias: bool, weig
     )
 
 
-def classifier(keras, tensor, classes: int, weight_decay: float):
+def classifier(keras, tensor, classes: int, weight_decay: float, initializer: str):
     """Apply the dense layer that gives the probabilities."""
     return keras.layers.Dense(
-        classes, activation="softmax", dtype="float32", name="classifier", **decay(keras, weight_decay, "kernel", "bias")
+        classes,
+        activation="softmax",
+        dtype="float32",
+        name="classifier",
+        **decay(keras, weight_decay, "kernel", "bias"),
+        **initializers(keras, initializer, tensor.shape[-1]),
     )(tensor)

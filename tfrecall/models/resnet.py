@@ -7,7 +7,17 @@ from functools import partial
 from tfrecall.models.layers import classifier, conv_norm, normalized_input
 
 
-def resnet(depth: int, input_shape, classes: int, *, mean=None, variance=None, weight_decay: float = 0.0, keras):
+def resnet(
+    depth: int,
+    input_shape,
+    classes: int,
+    *,
+    mean=None,
+    variance=None,
+    weight_decay: float = 0.0,
+    initializer: str = "keras",
+    keras,
+):
     """Build a ResNet of 6n + 2 layers with parameter-free shortcuts (the publication's option A).
 
     See `tfrecall.models.build` for the other arguments.
@@ -25,7 +35,7 @@ def resnet(depth: int, input_shape, classes: int, *, mean=None, variance=None, w
             tensor = layers.Add(name=f"{name}_add")([norm(tensor, filters, name=f"{name}_b"), shortcut])
             tensor = layers.ReLU(name=f"{name}_relu")(tensor)
     tensor = layers.GlobalAveragePooling2D(name="pool")(tensor)
-    return keras.Model(images, classifier(keras, tensor, classes, weight_decay), name=f"resnet{depth}")
+    return keras.Model(images, classifier(keras, tensor, classes, weight_decay, initializer), name=f"resnet{depth}")
 
 
 def _halved(keras, tensor, name: str):

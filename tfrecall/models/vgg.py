@@ -7,7 +7,9 @@ from tfrecall.models.layers import classifier, conv_norm, normalized_input
 _FILTERS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-def vgg16(input_shape, classes: int, *, mean=None, variance=None, weight_decay: float = 0.0, keras):
+def vgg16(
+    input_shape, classes: int, *, mean=None, variance=None, weight_decay: float = 0.0, initializer: str = "keras", keras
+):
     """Build VGG-16 for images of 28 to 224 pixels: 14,728,266 parameters on colour images with 10 classes.
 
     Global average pooling ends the convolutions, so that the classifier does not depend on the image size. See
@@ -22,4 +24,4 @@ def vgg16(input_shape, classes: int, *, mean=None, variance=None, weight_decay: 
             tensor = layers.ReLU(name=f"{name}_relu")(tensor)
         tensor = layers.MaxPooling2D(padding="same", name=f"block{block}_pool")(tensor)
     tensor = layers.GlobalAveragePooling2D(name="pool")(tensor)
-    return keras.Model(images, classifier(keras, tensor, classes, weight_decay), name="vgg16")
+    return keras.Model(images, classifier(keras, tensor, classes, weight_decay, initializer), name="vgg16")

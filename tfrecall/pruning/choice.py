@@ -50,18 +50,29 @@ def choose(
         )
     ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
     kept = _select(ranked, held, k, scope)
-    emptied = [path for path, mask in kept.items() if held[path].any() and not mask.any()]
-    if emptied:
-        warnings.warn(
-            f"nothing is left of {weights.few(emptied)}, so nothing passes there: "
-            'prune less, exclude such weights, or rank within each layer (scope="layer").',
-            PruningWarning,
-            stacklevel=3,
-        )
+    _warn_of_emptied(held, kept)
     thresholds = {
         path: float(scored.max(where=~kept[path] & np.isfinite(scored), initial=0.0)) for path, scored in ranked.items()
     }
     return kept, thresholds
+
+
+def _warn_of_emptied(held: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
+    """Warn of the tensors of which pruning leaves nothing, or less than one weight for each unit (the last axis)."""
+    changed = [path for path, mask in kept.items() if np.count_nonzero(mask) < np.count_nonzero(held[path])]
+    left = {path: int(np.count_nonzero(kept[path])) for path in changed}
+    emptied = [path for path in changed if not left[path]]
+    thin = [path for path in changed if kept[path].ndim > 1 and 0 < left[path] < kept[path].shape[-1]]
+    remedy = 'prune less, exclude such weights, or rank within each layer (scope="layer").'
+    if emptied:
+        warnings.warn(
+            f"nothing is left of {weights.few(emptied)}, so nothing passes there: {remedy}", PruningWarning, stacklevel=4
+        )
+    if thin:
+        counts = weights.few([f"{path} ({left[path]:,} of {kept[path].size:,} weights left)" for path in thin])
+        warnings.warn(
+            f"almost nothing is left of {counts}, less than one weight a unit: {remedy}", PruningWarning, stacklevel=4
+        )
 
 
 def _select(ranked: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], k: int, scope: str) -> dict[str, np.ndarray]:

@@ -72,6 +72,8 @@ class Cell:
         recipe = {k: v for k, v in dataclasses.asdict(settings.recipe).items() if k not in _FINE_TUNING}
         if settings.recipe.optimizer != "sgd":
             del recipe["momentum"]  # the others have their own
+        if recipe["initializer"] == "keras":
+            del recipe["initializer"]  # as every cell of version 0.1 started: its results are found again
         return {
             "format": _FORMAT,
             "model": settings.model,
