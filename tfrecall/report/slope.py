@@ -37,7 +37,8 @@ class Alpha:
         Confidence level of both intervals, in (0, 1).
     corrected : float or None
         α with the noise of the test set deducted: (Σ B̄ᶜB̄ᶜₜ − Σ κ̂ᶜ) / (Σ (B̄ᶜ)² − Σ σ̂²ᶜ), where σ̂²ᶜ = Var(B̄ᶜ) and
-        κ̂ᶜ = Cov(B̄ᶜ, B̄ᶜₜ) over resampled test images. None where the slope is not identifiable.
+        κ̂ᶜ = Cov(B̄ᶜ, B̄ᶜₜ) over resampled test images, times n/(n − 1) for a class of n images. None where the slope is
+        not identifiable.
     corrected_low, corrected_high : float or None
         Bootstrap interval around `corrected`.
     verdict : str
@@ -85,11 +86,15 @@ def outcomes(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes:
 def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Alpha:
     """Estimate α, corrected α and their intervals from each class's outcomes.
 
-    With ``*`` for a resample, numerator N = Σ B̄ᶜB̄ᶜₜ, denominator D = Σ (B̄ᶜ)², K = Σ κ̂ᶜ and S = Σ σ̂²ᶜ:
+    With ``*`` for a resample, numerator N = Σ B̄ᶜB̄ᶜₜ, denominator D = Σ (B̄ᶜ)², and the sums K* and S* of the covariances
+    and variances over resamples:
 
+    - resampling n images of a class gives a variance that is too small by (n − 1)/n, as the variance around a sample's own
+      mean is. So K and S, the noise of the test set itself, sum the same terms times n/(n − 1). One image alone says nothing
+      of its noise: such a class counts with the mean noise of an image of the others;
     - α = N / D and α_corrected = (N − K) / (D − S);
-    - a resample adds the noise of the test set once more, so that (N* − K) / (D* − S) scatters around α and
-      (N* − 2K) / (D* − 2S) around α_corrected; the intervals are the percentiles of these;
+    - a resample adds noise once more, so that (N* − K*) / (D* − S*) scatters around α and (N* − K* − K) / (D* − S* − S)
+      around α_corrected; the intervals are the percentiles of these;
     - the slope counts as identifiable if D − S > z · sd(D*), z being the normal quantile of `level`, two-sided, and the
       median class has at least 5 images: with fewer, recalls of exactly 0 or 1 look as if they had no noise.
 
@@ -117,18 +122,21 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
         return replace(nothing, value=value)
     drawn_before, drawn_after = drawn_before[valid], drawn_after[valid]
     centred = drawn_before - drawn_before.mean(axis=0)
-    noise = float((centred**2).mean(axis=0).sum())
-    shared = float((centred * (drawn_after - drawn_after.mean(axis=0))).mean(axis=0).sum())
+    variances = (centred**2).mean(axis=0)
+    covariances = (centred * (drawn_after - drawn_after.mean(axis=0))).mean(axis=0)
     numerators, denominators = _terms(drawn_before, drawn_after)
-    low, high = (None, None) if value is None else _interval(numerators - shared, denominators - noise, level)
-    if np.median(counts.sum(axis=1)) < _LEAST_IMAGES:
+    numerators, denominators = numerators - covariances.sum(), denominators - variances.sum()
+    low, high = (None, None) if value is None else _interval(numerators, denominators, level)
+    images = counts.sum(axis=1)
+    if np.median(images) < _LEAST_IMAGES:
         return replace(nothing, value=value, low=low, high=high)
+    shared, noise = _unbiased(covariances, images), _unbiased(variances, images)
     covariation, signal = numerator - shared, denominator - noise
     clear = signal > NormalDist().inv_cdf((1 + level) / 2) * denominators.std()
     if value is None or not clear:
         return replace(nothing, value=value, low=low, high=high, covariation=covariation, signal=signal)
     corrected = covariation / signal
-    corrected_low, corrected_high = _interval(numerators - 2 * shared, denominators - 2 * noise, level)
+    corrected_low, corrected_high = _interval(numerators - shared, denominators - noise, level)
     if corrected_low is not None and corrected_low > 1:
         verdict = "intensified"
     elif corrected_high is not None and corrected_high < 1:
@@ -195,6 +203,14 @@ def _bootstrap(counts: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarra
         for start in range(0, resamples, step)
     ]
     return np.concatenate([before for before, _ in blocks]), np.concatenate([after for _, after in blocks])
+
+
+def _unbiased(moments: np.ndarray, images: np.ndarray) -> float:
+    """Return the sum over classes of bootstrap (co)variances [class], each freed of its bias of (n − 1)/n."""
+    several = images > 1
+    terms = moments[several] * images[several] / (images[several] - 1)
+    per_image = float((terms * images[several]).mean()) if several.any() else 0.0
+    return float(terms.sum()) + per_image * int(np.count_nonzero(~several))
 
 
 def _interval(numerators: np.ndarray, denominators: np.ndarray, level: float) -> tuple[float | None, float | None]:
