@@ -11,7 +11,8 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from tfrecall import criteria, objective, training, weights
+from tfrecall import criteria, training, weights
+from tfrecall.batches import BATCH_SIZE
 from tfrecall.errors import InputError
 from tfrecall.regularizers import UndecayedL2
 
@@ -419,14 +420,14 @@ class TestAgainstKerasTrainingStep:
             assert_scores(criterion.scores(wrapped, data), criterion.scores(model, data), 1e-5)
 
 
-def of_keras_own_loss(model, x, y):
+def of_keras_own_loss(model, x, y, sample_weight=None):
     """|θ ⊙ ∇L| of the loss that Keras itself computes for a batch."""
     model(x)  # Keras masks are left by a call
     found = weights.prunable(model)
     variables = [getattr(weight.variable, "value", None) for weight in found.values()]
     variables = [weight.variable if callable(value) else value for weight, value in zip(found.values(), variables)]
     with tf.GradientTape() as tape:
-        loss = model.compute_loss(x, y, model(x, training=False))
+        loss = model.compute_loss(x, y, model(x, training=False), sample_weight)
     gradients = tape.gradient(loss, variables)
     return {
         path: np.abs(weight.value * tf.convert_to_tensor(gradient).numpy())
@@ -455,6 +456,80 @@ class TestAgainstKerasOwnLoss:
             criteria.Undecayed().scores(model, (x, {"kind": y}))
         with pytest.raises(InputError, match="a loss is given for 'side'; the model's outputs are 'kind', 'size'"):
             criteria.Undecayed().scores(model, (x, targets), loss={"kind": "mse", "side": "mse"})
+
+    @pytest.mark.parametrize("form", ["dictionary", "list", "one for all", "column"])
+    def test_sample_weights_of_each_output(self, data, library, form):
+        x, y = data
+        model, targets = self.two_headed(library), {"kind": y, "size": x[:, :2]}
+        if form == "list":  # as the outputs are
+            model = library.Model(model.inputs, [model.outputs[0], model.outputs[1]])
+            targets = list(targets.values())
+        model.compile("sgd", ["sparse_categorical_crossentropy", "mse"] if form == "list" else
+                      {"kind": "sparse_categorical_crossentropy", "size": "mse"})  # fmt: skip
+        rng = np.random.default_rng(5)
+        kind, size = (rng.uniform(0, 3, N).astype(np.float32) for _ in range(2))
+        sample_weight = {
+            "dictionary": {"kind": kind, "size": size},
+            "list": [kind, size],
+            "one for all": kind,
+            "column": {"kind": kind[:, np.newaxis], "size": size[:, np.newaxis]},
+        }[form]
+        y_true, weight = tf.nest.map_structure(tf.constant, (targets, sample_weight))
+        if form == "one for all":  # to each loss, which tf_keras does with a dictionary's outputs only if it is spelled out
+            weight = {"kind": weight, "size": weight}
+        expected = of_keras_own_loss(model, tf.constant(x), y_true, weight)
+        assert_scores(criteria.Undecayed().scores(model, (x, targets, sample_weight)), expected)
+        rows = tf.nest.map_structure(lambda part: part, (targets, sample_weight))
+        rows = tuple(tuple(part) if isinstance(part, list) else part for part in rows)
+        assert_scores(criteria.Undecayed().scores(model, tf.data.Dataset.from_tensor_slices((x, *rows)).batch(16)), expected)
+        unweighted = criteria.Undecayed().scores(model, (x, targets))
+        assert not np.allclose(unweighted["hidden/kernel"], expected["hidden/kernel"], rtol=0.05)
+
+    def test_outputs_without_sample_weights_count_once(self, data, library):
+        x, y = data
+        model, targets = self.two_headed(library), {"kind": y, "size": x[:, :2]}
+        model.compile("sgd", {"kind": "sparse_categorical_crossentropy", "size": "mse"})
+        some, ones = np.linspace(0, 3, N, dtype=np.float32), np.ones(N, np.float32)
+        expected = criteria.Undecayed().scores(model, (x, targets, {"kind": some, "size": ones}))
+        for partial in ({"kind": some}, {"kind": some, "size": None}):
+            assert_scores(criteria.Undecayed().scores(model, (x, targets, partial)), expected)
+        assert_scores(criteria.Undecayed().scores(model, [(x, targets, {"kind": some, "size": None})]), expected)
+        with pytest.raises(InputError, match="a sample weight is given for 'side'; the model's outputs are 'kind', 'size'"):
+            criteria.Undecayed().scores(model, (x, targets, {"side": some}))
+
+    @pytest.mark.parametrize("masked", [False, True])
+    @pytest.mark.parametrize("axes", [1, 2, 3])
+    def test_sample_weights_of_each_step(self, library, masked, axes):
+        library.utils.set_random_seed(0)
+        chain = [
+            library.layers.Input((6,)),
+            library.layers.Embedding(9, 4, mask_zero=masked),
+            library.layers.LSTM(5, return_sequences=True),
+            library.layers.Dense(CLASSES, "softmax", name="head"),
+        ]
+        model = library.Sequential(chain)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        rng = np.random.default_rng(0)
+        x, y = rng.integers(1, 9, (16, 6)), rng.integers(0, CLASSES, (16, 6))
+        x[np.arange(6) >= rng.integers(1, 6, (16, 1))] = 0
+        sample_weight = rng.uniform(0, 3, (16, 6, 1)[:axes]).astype(np.float32)
+        given = sample_weight[:, np.newaxis] if axes == 1 else sample_weight  # Keras wants it spelled out here
+        expected = of_keras_own_loss(model, tf.constant(x), tf.constant(y), tf.constant(given))
+        assert_scores(criteria.Undecayed().scores(model, (x, y, sample_weight)), expected)
+        with pytest.raises(InputError, match="sample weights of shape"):
+            criteria.Undecayed().scores(model, (x, y, np.ones((16, 6, 2))))
+
+    def test_a_loss_that_averages_over_the_batch_itself_is_weighted_as_a_whole(self, data, library):
+        def mean(y_true, y_pred):
+            return tf.reduce_mean(tf.square(y_true - y_pred))
+
+        x, _ = data
+        model = self.two_headed(library, single=True)
+        y, sample_weight = np.ones((N, CLASSES), np.float32), np.linspace(0, 3, N, dtype=np.float32)
+        once = criteria.Undecayed().scores(model, (x, y), loss=mean)
+        for weight in (sample_weight, sample_weight[:, np.newaxis]):
+            found = criteria.Undecayed().scores(model, (x, y, weight), loss=mean)
+            assert_scores(found, {path: 1.5 * score for path, score in once.items()})
 
     def test_a_dictionary_of_one_output(self, data, library):
         x, y = data
@@ -543,7 +618,7 @@ class TestData:
 
     def test_arrays_larger_than_a_batch(self):
         rng = np.random.default_rng(0)
-        n = objective.BATCH_SIZE + 37
+        n = BATCH_SIZE + 37
         x, y = rng.normal(size=(n, FEATURES)).astype(np.float32), rng.integers(0, CLASSES, n)
         model = mlp()
         assert_scores(
@@ -693,6 +768,19 @@ class TestNumerics:
             assert np.isfinite(low[path]).all()
             assert low[path].dtype == np.float32
             np.testing.assert_allclose(low[path], high[path], rtol=0.05, atol=0.02 * high[path].max())
+
+    def test_a_generator_is_read_once_where_gradients_overflow(self, data, half):
+        """A scale that is too large is found in a batch: the batches before it are gone by then."""
+        one_hot = np.eye(CLASSES, dtype=np.float32)[data[1]]
+
+        def loss(y_true, y_pred):
+            return 1e3 * tf_keras.losses.categorical_crossentropy(y_true, tf.cast(y_pred, tf.float32))
+
+        model = mlp()
+        batches = [(data[0][a : a + 8], one_hot[a : a + 8]) for a in range(0, N, 8)]
+        found = criteria.Undecayed().scores(model, (batch for batch in batches), loss=loss)
+        assert_scores(found, criteria.Undecayed().scores(model, (data[0], one_hot), loss=loss), rtol=0.02, atol=1e-2)
+        assert all(score.any() and np.isfinite(score).all() for score in found.values())
 
     def test_inside_a_mirrored_strategy(self, data):
         strategy = training.strategy("mirrored")

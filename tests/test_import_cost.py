@@ -33,6 +33,7 @@ FLOORS = {
     "tfrecall.weights": 2,
     "tfrecall.regularizers": 2,
     "tfrecall.schedules": 2,
+    "tfrecall.batches": 2,
     "tfrecall.objective": 2,
     "tfrecall.criteria": 3,
     "tfrecall.training": 5,

@@ -25,7 +25,8 @@ class Criterion:
         model : tf_keras.Model or keras.Model
             Built; plain or pruned. It is not changed.
         data : tuple (x, y) or (x, y, sample_weight), tf.data.Dataset or iterable of such batches, optional
-            The examples over which the data loss is averaged, if the criterion needs any.
+            The examples over which the data loss is averaged, if the criterion needs any: one epoch of them. What has no
+            length and does not end is refused (see `tfrecall.batches.batches`).
         loss : str, Keras loss or callable, optional
             The data loss; the compiled model's by default.
 

@@ -6,16 +6,15 @@ Keras's masks, which Keras itself averages batch by batch) and nothing in the mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
 
 from tfrecall import networks, weights
+from tfrecall.batches import batches
 from tfrecall.errors import InputError
-
-BATCH_SIZE = 256  # of data given as arrays; it changes the speed alone
 
 
 def optimizer_decay(model) -> dict[str, float]:
@@ -72,7 +71,9 @@ def data_gradient(model, data, loss) -> dict[str, np.ndarray]:
     model : tf_keras.Model or keras.Model
         Built. It is called as in inference, and nothing in it changes.
     data : (x, y), (x, y, sample_weight), or batches of these
-        NumPy arrays, or a finite tf.data.Dataset or other iterable of batches.
+        NumPy arrays, or a finite tf.data.Dataset, sequence or other iterable of batches (see `tfrecall.batches.batches`).
+        Sample weights are those of Keras's ``fit``: one for each example, or for each of its steps; for all outputs, or a
+        list or dictionary of one for each output. Class weights w become sample weights ``w[y]``, as in Keras.
     loss : str, function, Loss, or a list or dictionary of them, optional
         By default the compiled loss, with its loss weights.
 
@@ -104,9 +105,9 @@ def data_gradient(model, data, loss) -> dict[str, np.ndarray]:
 
     # Gradients of a float16 model underflow unless the loss is scaled up, and overflow if it is by too much.
     scale = 2.0**15 if "float16" in network.compute_dtypes(model) else 1.0
-    while True:
-        sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
-        for x, y, sample_weight in _batches(data):
+    sums, count = [np.zeros(variable.shape, np.float64) for variable in variables], 0
+    for x, y, sample_weight in batches(data):
+        while True:
             try:
                 with _keeping_states(model):
                     gradients, examples = batch_gradient(x, y, sample_weight, scale)
@@ -115,16 +116,16 @@ def data_gradient(model, data, loss) -> dict[str, np.ndarray]:
             except (ValueError, tf.errors.InvalidArgumentError) as error:
                 reason = str(getattr(error, "message", error)).strip().splitlines()[0]
                 raise InputError(f"the data for the criterion do not fit the model or its loss: {reason}") from error
-            count += examples
-            for total, gradient in zip(sums, gradients):
-                total += gradient
-        if scale <= 1 or all(np.isfinite(total).all() for total in sums):
-            break
-        scale /= 8
+            if scale <= 1 or all(np.isfinite(gradient).all() for gradient in gradients):
+                break
+            scale /= 8
+        count += examples
+        for total, gradient in zip(sums, gradients):
+            total += gradient.astype(np.float64) / scale
     network.clear_losses(model)  # the calls above leave their activity losses on the layers
     if not count:
         raise InputError("the data for the criterion hold no examples.")
-    return {path: (total / (scale * count)).astype(np.float32) for path, total in zip(found, sums)}
+    return {path: (total / count).astype(np.float32) for path, total in zip(found, sums)}
 
 
 @contextmanager
@@ -140,28 +141,6 @@ def _keeping_states(model) -> Iterator[None]:
             state.assign(value)
 
 
-def _batches(data) -> Iterable[tuple]:
-    """Yield (x, y, sample_weight or None) batches from arrays or from batches, as tensors."""
-    if isinstance(data, tuple):
-        if len(data) not in (2, 3):
-            raise InputError(f"data must be (x, y) or (x, y, sample_weight); got a tuple of {len(data)}.")
-        # As in Keras, a list of arrays stands for several inputs or outputs.
-        parts = (
-            tuple(part) if isinstance(part, list) and part and isinstance(part[0], np.ndarray) else part for part in data
-        )
-        try:
-            data = tf.data.Dataset.from_tensor_slices(tuple(parts)).batch(BATCH_SIZE)
-        except ValueError as error:
-            raise InputError(f"data must hold as many labels as examples: {str(error).splitlines()[0]}") from error
-    if isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise InputError("the data for the criterion never end: pass the dataset before repeat(), or take(n) batches of it.")
-    for batch in data:
-        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-            raise InputError("data must yield (x, y) or (x, y, sample_weight) batches.")
-        x, y, *rest = tf.nest.map_structure(tf.convert_to_tensor, tuple(batch))
-        yield x, y, rest[0] if rest else None
-
-
 def _example_losses(model, loss) -> Callable:
     """Return f(y, outputs, sample_weight) → weighted loss of each example [batch], summed over the model's outputs."""
     network = networks.of(model)
@@ -173,7 +152,7 @@ def _example_losses(model, loss) -> Callable:
     named = list(getattr(model, "output_names", None) or [])
     factors = network.loss_weights(model) if compiled else None
 
-    def one(function, y, predicted):
+    def one(function, y, predicted, sample_weight):
         function = losses_of_keras.get(function)
         if predicted.shape.rank == y.shape.rank + 1 and predicted.shape[-1] == 1:
             y = y[..., tf.newaxis]
@@ -184,33 +163,53 @@ def _example_losses(model, loss) -> Callable:
         losses = call(y, predicted)
         values = tf.cast(losses, tf.float32)
         if values.shape.rank == 0:  # a custom loss may take the mean over the batch itself
-            return tf.fill(tf.shape(predicted)[:1], values)
+            values = tf.fill(tf.shape(predicted)[:1], values)
+            if sample_weight is None:
+                return values
+            return values * tf.reduce_mean(tf.reshape(sample_weight, [tf.shape(predicted)[0], -1]), axis=1)
         # Keras's masks, of padded steps and of an ignored class: the mean is one of what counts.
         masks = [getattr(tensor, "_keras_mask", None) for tensor in (predicted, losses)]
         counts = [tf.cast(mask, tf.float32) for mask in masks if mask is not None and mask.shape.rank == values.shape.rank]
         if counts:
             counting = tf.reduce_prod(counts, axis=0)
             values *= tf.math.divide_no_nan(counting, tf.reduce_mean(counting))
+        if sample_weight is not None:
+            values *= _fitted(sample_weight, values)
         return tf.reduce_mean(tf.reshape(values, [tf.shape(predicted)[0], -1]), axis=1)
 
     def example_losses(y, outputs, sample_weight):
         # A dictionary's keys are the names; a subclassed model that gives a list does not name its outputs.
         names = named if named and not isinstance(outputs, dict) else _names(outputs)
-        parts = {"loss": loss, "loss weight": factors, "target": y, "output": outputs}
+        sample_weight = tf.nest.map_structure(
+            lambda part: None if part is None else tf.cast(part, tf.float32), sample_weight
+        )
+        parts = {"loss": loss, "loss weight": factors, "target": y, "output": outputs, "sample weight": sample_weight}
         by_name = {what: _by_output(what, value, names) for what, value in parts.items()}
         used = {name: function for name, function in by_name["loss"].items() if function is not None}
         if lacking := [name for name in used if by_name["target"][name] is None]:
             raise InputError(f"the data have no target for the model's output {lacking[0]!r}.")
-        total = tf.add_n(
+        return tf.add_n(
             [
-                one(function, by_name["target"][name], by_name["output"][name])
+                one(function, *(by_name[what][name] for what in ("target", "output", "sample weight")))
                 * (1.0 if (factor := by_name["loss weight"][name]) is None else factor)
                 for name, function in used.items()
             ]
         )
-        return total if sample_weight is None else total * tf.reshape(tf.cast(sample_weight, tf.float32), [-1])
 
     return example_losses
+
+
+def _fitted(sample_weight, values):
+    """Return sample weights with as many axes as the losses [batch, …] that they weight, as Keras does."""
+    rank = values.shape.rank
+    if sample_weight.shape.rank == rank + 1 and sample_weight.shape[-1] == 1:
+        sample_weight = sample_weight[..., 0]
+    if sample_weight.shape.rank > rank:
+        raise InputError(
+            f"sample weights of shape {tuple(sample_weight.shape)} do not fit losses of shape {tuple(values.shape)}: give "
+            "one weight for each example, or for each element of the loss."
+        )
+    return tf.reshape(sample_weight, [*sample_weight.shape, *[1] * (rank - sample_weight.shape.rank)])
 
 
 def _names(outputs) -> list:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfrecall import criteria, sparsity, weights
+from tfrecall.batches import require_readable
 from tfrecall.errors import InputError, unknown
 from tfrecall.pruning import bindings, choice
 from tfrecall.tfmot import PruningSchedule, UpdatePruningStep
@@ -28,7 +29,7 @@ class PruningCallback(UpdatePruningStep):
     schedule : tfmot PruningSchedule, optional
         When and how much: tfrecall's or any other. Its sparsity is a fraction of all trainable parameters.
     data : tuple of arrays or tf.data.Dataset, optional
-        What the criterion needs, as in `tfrecall.prune`.
+        What the criterion needs, as in `tfrecall.prune`. It is read at every event of the schedule.
     loss : str, Keras loss or callable, optional
         The compiled model's by default.
     scope : {"global", "layer"}
@@ -60,6 +61,7 @@ class PruningCallback(UpdatePruningStep):
         self.schedule, self.data, self.loss, self.scope = schedule, data, loss, scope
         if getattr(self.criterion, "needs_data", False):
             criteria.require_data(data)
+            require_readable(data, len(schedule.events()) if hasattr(schedule, "events") else 2)
 
     def on_train_begin(self, logs=None):
         """Find the masks; see that nothing but this callback changes them."""
