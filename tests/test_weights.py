@@ -183,7 +183,8 @@ class TestTrainable:
         model = image_head(layers.Flatten(), layers.Dense(4, name="a"), layers.Dense(3, name="b"))
         model.get_layer("conv").trainable = False
         assert set(weights.prunable(model)) == {"a/kernel", "b/kernel"}
-        assert weights.total_parameters(model) == 144 * 4 + 4 + 4 * 3 + 3
+        assert weights.total_parameters(model) == 9 * 4 + 4 + 144 * 4 + 4 + 4 * 3 + 3  # they are parameters all the same
+        assert set(weights.kernels(model)) == {"conv/kernel", "a/kernel", "b/kernel"}
 
     def test_a_frozen_nested_model(self):
         model = nested()

@@ -212,11 +212,14 @@ def remains(pruned, total: int, prunable: int, requested: float | None) -> dict:
 
 
 def parameters(model) -> dict[str, int]:
-    """Count a model's trainable parameters: ``total``, ``prunable`` without the classifier's, and ``classifier``."""
+    """Count a model's parameters: ``total``, ``prunable`` without the classifier's, and ``classifier``.
+
+    Frozen and quantized ones count: what a kernel is does not depend on what is trained today.
+    """
     from tfrecall import weights
 
     sizes = {False: 0, True: 0}
-    for weight in weights.prunable(model).values():
+    for weight in weights.kernels(model).values():
         sizes[weight.classifier] += weight.size
     return {"total": weights.total_parameters(model), "prunable": sizes[False], "classifier": sizes[True]}
 
@@ -260,8 +263,9 @@ def run(
     output = Path(output or settings.folder)
     require_free(output, overwrite)
     data, baseline, scope = start(settings)
-    weights.removable(baseline, settings.include_classifier)  # raises if there is nothing to prune
-    require_feasible(settings, parameters(baseline))
+    removable = weights.removable(baseline, settings.include_classifier)  # raises if there is nothing to prune
+    available = sum(weight.size for weight in removable.values()) + weights.frozen_zeros(baseline)
+    require_feasible(settings, parameters(baseline) | {"prunable": available, "classifier": 0})
     if settings.trained_here:
         _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
         train(settings, data, baseline, scope, progress)
@@ -332,12 +336,12 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
 
 
 def layer_rows(model) -> list[dict]:
-    """Return path, size, kept weights, sparsity and whether it is the classifier's, of each prunable weight."""
+    """Return path, size, kept weights, sparsity and whether it is the classifier's, of each kernel, frozen or not."""
     from tfrecall import weights
 
     rows = []
-    for path, weight in weights.prunable(model).items():
-        values = weight.variable.numpy()
+    for path, weight in weights.kernels(model).items():
+        values = weight.value
         kept = int(np.count_nonzero(values))
         rows.append(
             {

@@ -67,17 +67,17 @@ def compression(sparsity: float) -> float:
 def budget(sparsity: float, total: int, prunable: int) -> int:
     """Return how many weights to remove so that a whole model reaches a sparsity.
 
-    k = round(s · total), halves up. The fraction is taken over *all* trainable parameters; the weights come from the
-    prunable ones alone.
+    k = round(s · total), halves up. The fraction is taken over *all* parameters; the weights come from the prunable ones
+    alone.
 
     Parameters
     ----------
     sparsity : float
         Fraction of all parameters to remove, in [0, 1).
     total : int
-        Trainable parameters of the model.
+        Parameters of the model, frozen ones included.
     prunable : int
-        How many of them may be removed.
+        How many of them may be removed, or are removed already.
 
     Returns
     -------

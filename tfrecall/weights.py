@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ class Prunable:
         The layer that owns it, without tfmot's wrapper.
     classifier : bool
         True if the layer makes an output of the model.
+    network : module
+        The module of `tfrecall.networks` that knows the layer.
     regularizer : Keras regularizer or None
         The one on this weight.
     """
@@ -37,17 +40,18 @@ class Prunable:
     variable: Any
     layer: Any
     classifier: bool
+    network: ModuleType
     regularizer: Any = None
 
     @property
     def size(self) -> int:
-        """The number of weights in it."""
-        return int(np.prod(tuple(self.variable.shape)))
+        """The number of parameters in it; of a quantized one, too, where several may share a byte."""
+        return int(np.prod(self.network.shape(self.layer, self.variable)))
 
     @property
     def value(self) -> np.ndarray:
-        """What it holds."""
-        return np.asarray(self.variable.numpy())
+        """What it holds, one number for each parameter; of a quantized one its integers, 0 where the parameter is 0."""
+        return self.network.value(self.layer, self.variable)
 
 
 def prunable(model, *, classifiers: bool = True) -> dict[str, Prunable]:
@@ -75,6 +79,11 @@ def prunable(model, *, classifiers: bool = True) -> dict[str, Prunable]:
         If the model has no weights yet, or is no Keras model.
     """
     return by_path(model, networks.of(model).prunable, classifiers=classifiers)
+
+
+def kernels(model, *, classifiers: bool = True) -> dict[str, Prunable]:
+    """List what `prunable` lists, frozen and quantized weights included: what a report has rows for."""
+    return by_path(model, networks.of(model).kernels, classifiers=classifiers)
 
 
 def removable(
@@ -117,27 +126,58 @@ def removable(
         if path not in left_out and (include_classifier or not found[path].classifier or path in named)
     }
     if not result:
+        others = list(skipped(model, include_classifier=True))
         raise InputError(
             "the model has nothing to prune: no trainable kernel of a layer that can be pruned is left, other than the "
-            "classifier's (which include_classifier, or --prune-classifier, adds). Frozen layers are left alone."
+            "classifier's (which include_classifier, or --prune-classifier, adds). Frozen and quantized weights are left "
+            "alone." + (f" Weights of your own layers can be named in only=: {few(others)}." if others else "")
         )
     return result
 
 
+def skipped(model, include_classifier: bool = False) -> dict[str, Prunable]:
+    """List the trainable tensors of two axes or more that could be kernels and are pruned only where `only` names them.
+
+    These are weights of a user's own layers, which do not say what can be pruned. Those of the layers that make the outputs
+    are among them only with `include_classifier`.
+    """
+    choose = getattr(networks.of(model), "skipped", lambda model: [])
+    tensors = by_path(model, choose, classifiers=False)
+    if not tensors or include_classifier:
+        return tensors
+    return {path: weight for path, weight in by_path(model, choose).items() if not weight.classifier}
+
+
 def total_parameters(model) -> int:
-    """Count the trainable parameters of a model, shared ones once."""
+    """Count the parameters of a model, shared ones once: all that its layers train, frozen or quantized or not.
+
+    Not counted are moving statistics and other state, and the scales and zero points of quantized kernels. So a model has
+    the same number before and after it is frozen or quantized.
+    """
     return networks.of(model).total_parameters(model)
 
 
 def sparse(model) -> dict[str, Prunable]:
-    """List the weights whose zeros count as pruned: those of `prunable`, and other trainable tensors of two axes or more.
+    """List the weights whose zeros count as pruned: all kernels, and other parameters of two axes or more.
 
-    So a weight that was pruned because it was named counts in a model that was saved and loaded, too. Biases and other
-    vectors do not: they often begin at 0.
+    So a weight that was pruned because it was named counts in a model that was saved and loaded, too, and so does one that
+    is frozen. Biases, also those of two axes, and vectors do not: they often begin at 0.
     """
     network = networks.of(model)
-    matrices = [variable for variable in network.nameable(model) if len(variable.shape) > 1]
-    return by_path(model, lambda model: network.prunable(model) + matrices, classifiers=False)
+    return by_path(model, lambda model: network.kernels(model) + network.matrices(model), classifiers=False)
+
+
+def frozen_zeros(model) -> int:
+    """Count the zeros of frozen kernels and matrices, which count as removed: training cannot change them."""
+    trained = {id(variable) for variable in model.trainable_variables}
+    frozen = [weight for weight in sparse(model).values() if id(weight.variable) not in trained]
+    return sum(int((weight.value == 0).sum()) for weight in frozen)
+
+
+def matching(model, option: str, wanted: str | Sequence[str]) -> list[str]:
+    """Return the paths of weights that a path or pattern names; raise InputError if it names none."""
+    found = by_path(model, networks.of(model).nameable, classifiers=False)
+    return _matching(model, option, wanted, found, patterns_fit=found)
 
 
 def few(paths: list[str]) -> str:
@@ -154,7 +194,9 @@ def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> 
     if not network.is_built(model):
         raise InputError("the model has no weights yet: build it, or call it on a batch, before pruning it.")
     chosen = {id(variable) for variable in choose(model)}
-    last = {id(layer) for layer in network.output_layers(model)} if classifiers else set()
+    outer = network.output_layers(model) if classifiers else []
+    # A weight that an output's layer shares with one before it makes the output, too.
+    last = {id(layer) for layer in outer} | {id(variable) for layer in outer for _, variable in network.variables(layer)}
     found: dict[str, Prunable | None] = {}
     seen: set[int] = set()
     for path, layer in network.walk(model):
@@ -164,7 +206,8 @@ def by_path(model, choose: Callable[..., list], *, classifiers: bool = True) -> 
                 continue
             seen.add(id(variable))
             place = _free(f"{path}/{name}".lstrip("/"), found)
-            weight = Prunable(place, variable, inner, id(inner) in last, network.regularizer(inner, variable))
+            is_last = id(inner) in last or id(variable) in last
+            weight = Prunable(place, variable, inner, is_last, network, network.regularizer(inner, variable))
             found[place] = weight if id(variable) in chosen else None  # all take a place, so that paths stay what they are
     return {place: weight for place, weight in found.items() if weight is not None}
 

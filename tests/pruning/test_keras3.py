@@ -356,7 +356,7 @@ class TestHolding:
         model = keras.Sequential(
             [layers.Input((8,)), layers.Dense(4, kernel_initializer="zeros", name="zero"), layers.Dense(3), layers.Dense(2)]
         )
-        with pytest.warns(PruningWarning, match="zero/kernel is 0 and will stay so: exclude it"):
+        with pytest.warns(PruningWarning, match=r"zeros of zero/kernel \(32 of 32\) are trained, as initial values"):
             tfrecall.prepare(model)
 
     def test_a_prepared_model_is_not_asked_for_other_weights(self):

@@ -27,6 +27,8 @@ _KERNELS = (
     "embeddings",
     "reverse_embeddings",
 )
+# What else Keras's own layers make with two axes or more: shifts and scales, which pruning leaves alone, and LoRA's factors.
+_SPARED = re.compile(r"bias|gamma|beta|alpha|scale|lora_.*")
 # Where tfmot's registry says something, it is followed: it leaves depthwise kernels alone.
 _DEPTHWISE = tuple(
     getattr(keras.layers, name) for name in ("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
@@ -138,16 +140,29 @@ def variables(layer) -> list[tuple[str, Any]]:
 
 def prunable(model) -> list:
     """Return the trainable variables that can be pruned: kernels, what layers say themselves, and what holds a mask."""
-    found = []
+    return [variable for variable in kernels(model) if variable.trainable]
 
-    def visit(layer):
-        found.extend(_kernels(layer))
-        if not hasattr(layer, "get_prunable_weights"):  # which speaks for the layers in it as well
-            for inner in _inside(layer):
-                visit(inner)
 
-    visit(model)
-    return [variable for variable in found if variable.trainable] + [v for v in held(model) if v.trainable]
+def kernels(model) -> list:
+    """Return what `prunable` does, frozen and quantized variables included."""
+    return [kernel for layer in _speaking(model) for kernel in _kernels(layer)] + held(model)
+
+
+def skipped(model) -> list:
+    """Return the trainable variables of two axes or more that are no kernels to `prunable`: those of a user's own layers.
+
+    What Keras's layers themselves spare is not among them: biases, scales, depthwise kernels.
+    """
+    chosen = {id(variable) for variable in prunable(model)}
+    layers = [layer for layer in _speaking(model) if not hasattr(layer, "get_prunable_weights")]
+    tensors = [variable for layer in layers for variable in _tensors(layer)]
+    return [variable for variable in tensors if variable.trainable and id(variable) not in chosen]
+
+
+def matrices(model) -> list:
+    """Return the parameters of two axes or more, each once, frozen or not, without biases and scales: see `_spares`."""
+    found = [(layer, variable) for _, layer in walk(model) for variable in _trained(layer)]
+    return [variable for layer, variable in found if len(variable.shape) > 1 and not _spares(layer, variable)]
 
 
 def nameable(model) -> list:
@@ -166,7 +181,7 @@ def regularizer(layer, variable):
 
 
 def output_layers(model) -> list[Any]:
-    """Return the layers with kernels from which an output is reached without passing another such layer."""
+    """Return the layers with matrices from which an output is reached without passing another such layer."""
     if _has_graph(model):
         found: list[Any] = []
         _collect_output_layers(model.outputs, found)
@@ -175,8 +190,36 @@ def output_layers(model) -> list[Any]:
 
 
 def total_parameters(model) -> int:
-    """Count the trainable parameters of a model, shared ones once."""
-    return sum(_size(variable) for variable in model.trainable_variables)
+    """Count the parameters of a model, shared ones once: what its layers train, frozen or quantized or not.
+
+    What else they hold is state: moving statistics, a normalization's mean, the seeds of random numbers, and the scales and
+    zero points of quantized kernels.
+    """
+    sizes = {id(variable): shape(layer, variable) for _, layer in walk(model) for variable in _trained(layer)}
+    return sum(int(np.prod(size)) for size in sizes.values())
+
+
+def shape(layer, variable) -> tuple[int, ...]:
+    """Return the shape of a weight; of one that is packed several to a byte, the shape unpacked."""
+    return value(layer, variable).shape if _is_quantized(layer, variable) else tuple(variable.shape)
+
+
+def value(layer, variable) -> np.ndarray:
+    """Return what a weight holds; of a quantized one its integers, one for each parameter, 0 where the parameter is 0."""
+    if not _is_quantized(layer, variable):
+        return np.asarray(variable.numpy())
+    name = variable.name.removeprefix("quantized_")
+    if name == "reverse_embeddings" and layer.quantization_mode == "int4":  # Keras unpacks this one in its call
+        integers = keras.quantizers.unpack_int4(variable, layer.output_dim, axis=0)
+    else:
+        integers = getattr(layer, name, variable)  # a property, which unpacks
+    integers, shift = np.asarray(integers), getattr(layer, f"{name}_zero", None)
+    if shift is None:
+        return integers
+    by_column = name == "embeddings" or variable.name.startswith("quantized_")
+    groups = np.asarray(layer.g_idx).astype(int)
+    shift = np.take(np.asarray(shift).astype(int), groups, axis=-1 if by_column else 0)
+    return (integers.reshape(shift.shape).astype(int) - shift).reshape(integers.shape)
 
 
 def traced(variable):
@@ -226,8 +269,63 @@ def _kernels(layer) -> list:
         return list(layer.get_prunable_weights())
     if not _is_builtin(layer):
         return []
-    skipped = ("kernel", "depthwise_kernel") if isinstance(layer, _DEPTHWISE) else ()
-    return [variable for name, variable in variables(layer) if name in _KERNELS and name not in skipped]
+    depthwise = _depthwise(layer)
+    return [
+        variable
+        for name, variable in variables(layer)
+        if (name in _KERNELS or _is_quantized(layer, variable)) and name not in depthwise
+    ]
+
+
+def _depthwise(layer) -> tuple[str, ...]:
+    """Return the names of a layer's depthwise kernels."""
+    return ("kernel", "depthwise_kernel") if isinstance(layer, _DEPTHWISE) else ()
+
+
+def _speaking(layer) -> Iterator:
+    """Yield a layer and the layers in it, without those for which the layer around them speaks."""
+    yield layer
+    if not hasattr(layer, "get_prunable_weights"):
+        for inner in _inside(layer):
+            yield from _speaking(inner)
+
+
+def _trained(layer) -> list:
+    """Return what a layer made to be trained, without the layers in it: frozen or not, quantized meanwhile or not."""
+    # A layer keeps here what it made trainable, whatever its own or the variable's `trainable` says today.
+    made = {id(variable) for variable in layer._trainable_variables}
+    return [
+        variable
+        for _, variable in variables(layer)
+        # What its gradient overwrites is state of float8 training.
+        if (id(variable) in made and not getattr(variable, "overwrite_with_gradient", False))
+        or _is_quantized(layer, variable)
+    ]
+
+
+def _is_quantized(layer, variable) -> bool:
+    """Say whether a variable holds a layer's kernel in integers, as Keras's ``quantize`` leaves it."""
+    if getattr(layer, "quantization_mode", None) is None or "int" not in variable.dtype:
+        return False
+    calibrated = getattr(layer, "is_gptq_calibrated", False) or getattr(layer, "is_awq_calibrated", False)
+    return variable.name in _KERNELS or (variable.name == "quantized_kernel" and calibrated)
+
+
+def _spares(layer, variable) -> bool:
+    """Say whether a layer's weight is a bias, a scale or the like, which may have two axes and starts at 0 or 1."""
+    return bool(_SPARED.fullmatch(variable.name)) if _is_builtin(layer) else "bias" in variable.name
+
+
+def _tensors(layer) -> list:
+    """Return what a layer trains of two axes or more, without the layers in it, biases, scales and depthwise kernels."""
+    depthwise = _depthwise(layer)
+    tensors = [variable for variable in _trained(layer) if len(variable.shape) > 1 and variable.name not in depthwise]
+    return [variable for variable in tensors if not _spares(layer, variable)]
+
+
+def _matrices(layer) -> list:
+    """Return what a layer may make an output with: kernels, and own tensors that are more than a scale or a shift."""
+    return _kernels(layer) + [variable for variable in _tensors(layer) if np.prod(variable.shape[:-1]) > 1]
 
 
 def _has_graph(model) -> bool:
@@ -237,8 +335,8 @@ def _has_graph(model) -> bool:
 
 
 def _owners(layer) -> list:
-    """Return a layer and the layers in it, as far as they have kernels."""
-    return [inner for _, inner in walk(layer) if _kernels(inner)]
+    """Return a layer and the layers in it, as far as they have matrices."""
+    return [inner for _, inner in walk(layer) if _matrices(inner)]
 
 
 def _symbols(layer) -> tuple[tuple, dict]:
@@ -277,7 +375,7 @@ def _collect_output_layers(outputs, found: list) -> bool:
 
 
 def _last_owners(operation, arguments: Callable) -> tuple[list, bool]:
-    """Return the layers in an operation whose kernels come last, and whether its input also gets past all kernels.
+    """Return the layers in an operation whose matrices come last, and whether its input also gets past all of them.
 
     What has several is called on symbols in a graph of TensorFlow's own. Where that fails, the layer that was made last is
     taken, and told of.
@@ -325,7 +423,7 @@ def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list
         for inner, own in losses:
             inner._losses[:] = own
 
-    owner_of = {id(copy.handle): owner for owner in owners for kernel in _kernels(owner) for copy in _copies(kernel)}
+    owner_of = {id(copy.handle): owner for owner in owners for matrix in _matrices(owner) for copy in _copies(matrix)}
     marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
     found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
     last = {id(owner) for owner in found}
@@ -335,7 +433,3 @@ def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list
 def _copies(variable) -> tuple:
     """Return TensorFlow's variables under one of Keras's: one, or one a replica."""
     return getattr(variable.value, "values", None) or (variable.value,)
-
-
-def _size(variable) -> int:
-    return int(np.prod(tuple(variable.shape)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from tfrecall.tfmot import PruneLowMagnitude, PruneRegistry
@@ -117,9 +118,31 @@ def output_layers(model) -> list[Any]:
     return found
 
 
+def kernels(model) -> list:
+    """Return what `prunable` does, frozen variables included."""
+    return [variable for _, layer in walk(model) for _, variable in variables(layer)]
+
+
+def matrices(model) -> list:
+    """Return what `kernels` does: tfmot's wrappers hold masks on nothing else."""
+    return kernels(model)
+
+
 def total_parameters(model) -> int:
-    """Count the trainable parameters of a model, shared ones once."""
-    return sum(int(weight.shape.num_elements()) for weight in model.trainable_weights)
+    """Count the parameters of a model, shared ones once: what its layers train, frozen or not."""
+    # A layer keeps here what it made trainable, whatever its own `trainable` says today. Moving statistics are state.
+    variables = {id(variable): variable for layer in _submodules(model) for variable in layer._trainable_weights}
+    return sum(int(variable.shape.num_elements()) for variable in variables.values())
+
+
+def shape(layer, variable) -> tuple[int, ...]:
+    """Return the shape of a layer's weight."""
+    return tuple(variable.shape)
+
+
+def value(layer, variable) -> np.ndarray:
+    """Return what a layer's weight holds."""
+    return variable.numpy()
 
 
 def traced(variable):

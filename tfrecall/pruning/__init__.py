@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tfrecall import criteria, sparsity, weights
 from tfrecall.errors import InputError
-from tfrecall.pruning import bindings, choice
+from tfrecall.pruning import bindings, choice, zeros
 from tfrecall.pruning.callback import PruningCallback
 
 __all__ = ["PruningCallback", "plain", "prepare", "prune", "remaining_parameters", "strip"]
@@ -28,8 +28,9 @@ def prune(
     include_classifier: bool = False,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    hold_zeros: bool | str = "auto",
 ):
-    """Prune a model once, to a ratio of all its trainable parameters.
+    """Prune a model once, to a ratio of all its parameters.
 
     Parameters
     ----------
@@ -40,7 +41,8 @@ def prune(
     ratio : float
         Below 1 the fraction of parameters removed; above 1 parameters before / after. 0.5 and 2 mean the same. Only the
         weights of `tfrecall.weights.prunable`, or `only` those named, are removed. Weights that are 0 count as removed, and
-        stay so: a model that is sparser already keeps its own ratio. Zeros in weights that may not be removed come on top.
+        stay so (see `hold_zeros`): a model that is sparser already keeps its own ratio. So do the zeros of frozen weights,
+        which are not pruned. Zeros in other weights that may not be removed come on top.
     criterion : str or Criterion
         ``"magnitude"``, ``"gradient"``, ``"undecayed"``, ``"random"``, ``"undecayed-sum"``, their short names, or an object
         with a ``scores`` method.
@@ -56,6 +58,10 @@ def prune(
         Whether the layers that make the outputs may be pruned.
     only, exclude : str or sequence of str, optional
         Paths or patterns of weights, as in `tfrecall.weights.removable`; for a model that is not prepared yet.
+    hold_zeros : bool or "auto", default "auto"
+        Whether weights that are 0 already count as removed, and are held at 0. With False they are ranked by their scores
+        like all others. With ``"auto"`` they count, and a warning names them where they are 0.1 % of the weights or more:
+        they may be initial values, such as vectors of unknown words. Of a prepared model, only zeros that came since count.
 
     Returns
     -------
@@ -71,15 +77,14 @@ def prune(
     binding = bindings.of(model)
     target = sparsity.sparsity(ratio)
     criterion = criteria.get(criterion, seed)
+    zeros.require_choice(hold_zeros)
     # The scores come from the model as it was given, since that one is compiled.
     prepared = binding.is_prepared(model)
     if prepared:
         _require_settled(model, binding, include_classifier, only, exclude)
     pruned = model if prepared else binding.prepare(model, include_classifier, only, exclude)
     try:
-        # A weight that is 0 was pruned before, by whatever means: it stays so.
-        found = weights.prunable(pruned, classifiers=False)
-        held = {path: mask & (found[path].value != 0) for path, mask in binding.masks(pruned).items()}
+        held = zeros.at_prune(pruned, binding.masks(pruned), hold_zeros, not prepared, binding.constrained(pruned))
         kept, thresholds = choice.choose(model, target, held, criterion, data, loss, scope)
     except BaseException:
         if pruned is model and not prepared:
@@ -95,18 +100,22 @@ def prepare(
     *,
     only: str | Sequence[str] | None = None,
     exclude: str | Sequence[str] | None = None,
+    hold_zeros: bool | str = "auto",
 ):
     """Return a model that `PruningCallback` can prune while it trains: a copy, or in Keras 3 the model itself.
 
     Parameters
     ----------
     model : keras.Model or tf_keras.Model
-        Built. In a Keras 3 model, weights that are 0 are held at 0 from now on, so that a model that was pruned, saved and
-        loaded goes on as it was.
+        Built.
     include_classifier : bool
         Whether the layers that make the outputs may be pruned.
     only, exclude : str or sequence of str, optional
         Paths or patterns of weights, as in `tfrecall.weights.removable`.
+    hold_zeros : bool or "auto", default "auto"
+        Whether weights that are 0 already are held at 0, so that a model that was pruned, saved and loaded goes on as it
+        was. With ``"auto"`` they are held if the zeros of some weight are scattered, as pruning leaves them, and not if all
+        are whole rows, an identity, or a weight that is 0 altogether: initial values look so. A warning says which it is.
 
     Returns
     -------
@@ -118,7 +127,11 @@ def prepare(
     InputError
         If the model is of a kind that cannot be wrapped, is prepared already, or has nothing to prune.
     """
-    return bindings.of(model).prepare(model, include_classifier, only, exclude)
+    zeros.require_choice(hold_zeros)
+    binding = bindings.of(model)
+    prepared = binding.prepare(model, include_classifier, only, exclude)
+    binding.set_masks(prepared, zeros.at_prepare(prepared, binding.masks(prepared), hold_zeros), {})
+    return prepared
 
 
 def _require_settled(model, binding, include_classifier: bool, only, exclude) -> None:
@@ -148,9 +161,10 @@ def plain(model):
 
 
 def remaining_parameters(model) -> int:
-    """Count the trainable parameters of a plain model that are not pruned: without the zeros of `tfrecall.weights.sparse`.
+    """Count the parameters of a plain model that are not pruned: without the zeros of `tfrecall.weights.sparse`.
 
-    Those of biases and other vectors are not counted as pruned, since nothing tells them from initial ones.
+    Those of biases and other vectors are not counted as pruned, since nothing tells them from initial ones. In a quantized
+    model, what rounding made 0 counts as pruned.
     """
-    zeros = sum(int((weight.value == 0).sum()) for weight in weights.sparse(model).values())
-    return weights.total_parameters(model) - zeros
+    removed = sum(int((weight.value == 0).sum()) for weight in weights.sparse(model).values())
+    return weights.total_parameters(model) - removed

@@ -1,7 +1,7 @@
 """Which module holds the masks of a model: the kind of model chooses.
 
-Each has ``is_prepared``, ``prepare``, ``strip``, ``plain``, ``masks`` and ``set_masks``, and for the callback ``begin`` and
-``remask``.
+Each has ``is_prepared``, ``prepare``, ``strip``, ``plain``, ``masks``, ``set_masks`` and ``constrained``, and for the
+callback ``begin`` and ``remask``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfrecall import criteria, sparsity, weights
 from tfrecall.batches import require_readable
 from tfrecall.errors import InputError, unknown
-from tfrecall.pruning import bindings, choice
+from tfrecall.pruning import bindings, choice, zeros
 from tfrecall.tfmot import PruningSchedule, UpdatePruningStep
 
 
@@ -27,7 +27,7 @@ class PruningCallback(UpdatePruningStep):
     criterion : str or Criterion, optional
         What decides which weights go, such as ``"undecayed"``.
     schedule : tfmot PruningSchedule, optional
-        When and how much: tfrecall's or any other. Its sparsity is a fraction of all trainable parameters.
+        When and how much: tfrecall's or any other. Its sparsity is a fraction of all parameters.
     data : tuple of arrays or tf.data.Dataset, optional
         What the criterion needs, as in `tfrecall.prune`. It is read at every event of the schedule.
     loss : str, Keras loss or callable, optional
@@ -68,6 +68,8 @@ class PruningCallback(UpdatePruningStep):
         super().on_train_begin(logs)
         self._binding = bindings.of(self.model)
         self._binding.begin(self.model, scheduled=self.schedule is not None)
+        since = zeros.at_fit(self.model, self._binding.masks(self.model), self._binding.constrained(self.model))
+        self._binding.set_masks(self.model, since, {})
         if self.schedule is not None:
             if getattr(self.model, "optimizer", None) is None:
                 raise InputError(
@@ -117,8 +119,9 @@ class PruningCallback(UpdatePruningStep):
 
     def _require_feasible(self) -> None:
         removable = sum(mask.size for mask in self._binding.masks(self.model).values())
+        available = removable + weights.frozen_zeros(self.model)
         for _, target in self.schedule.events()[-1:] if hasattr(self.schedule, "events") else ():
-            sparsity.budget(target, weights.total_parameters(self.model), removable)
+            sparsity.budget(target, weights.total_parameters(self.model), available)
 
 
 def _target(schedule, step: int) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfrecall import sparsity, weights
 from tfrecall.errors import InputError, PruningWarning, unknown
+from tfrecall.pruning import zeros
 
 
 def choose(
@@ -21,7 +22,7 @@ def choose(
     model : tf_keras.Model or keras.Model
         It is not changed.
     target : float
-        Sparsity over all trainable parameters, in [0, 1).
+        Sparsity over all parameters, in [0, 1).
     held : mapping of str to ndarray of bool
         The weights that may be pruned by path, False where they are already.
     criterion : Criterion
@@ -39,7 +40,8 @@ def choose(
     removed = sum(int(np.count_nonzero(~mask)) for mask in held.values())
     if scope not in sparsity.SCOPES:
         raise unknown("scope", scope, sparsity.SCOPES)
-    k = max(removed, sparsity.budget(target, weights.total_parameters(model), sizes))
+    frozen = weights.frozen_zeros(model)
+    k = max(removed, sparsity.budget(target, weights.total_parameters(model), sizes + frozen) - frozen)
     if k == removed:
         return dict(held), {}
     scores = criterion.scores(model, data, loss=loss)
@@ -51,6 +53,7 @@ def choose(
     ranked = {path: np.where(mask, scores[path], -np.inf) for path, mask in held.items()}
     kept = _select(ranked, held, k, scope)
     _warn_of_emptied(held, kept)
+    _warn_of_zeros(model, held, kept)
     thresholds = {
         path: float(scored.max(where=~kept[path] & np.isfinite(scored), initial=0.0)) for path, scored in ranked.items()
     }
@@ -72,6 +75,21 @@ def _warn_of_emptied(held: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarr
         counts = weights.few([f"{path} ({left[path]:,} of {kept[path].size:,} weights left)" for path in thin])
         warnings.warn(
             f"almost nothing is left of {counts}, less than one weight a unit: {remedy}", PruningWarning, stacklevel=4
+        )
+
+
+def _warn_of_zeros(model, held: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
+    """Warn of the weights that are removed though they were 0: initial values, perhaps, that training has not reached."""
+    found = weights.prunable(model, classifiers=False)
+    counts = {path: int(np.count_nonzero(mask & ~kept[path] & (found[path].value == 0))) for path, mask in held.items()}
+    total = sum(int(np.count_nonzero(mask)) for mask in held.values())
+    if sum(counts.values()) >= max(1, zeros.SHARE * total):
+        named = weights.few([f"{path} ({count:,})" for path, count in counts.items() if count])
+        warnings.warn(
+            f"weights that were 0, such as initial values, are pruned, and held at 0 from now on: {named}. Exclude them if "
+            "they are to be trained, or prune them later.",
+            PruningWarning,
+            stacklevel=4,
         )
 
 

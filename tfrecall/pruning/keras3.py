@@ -18,13 +18,11 @@ from tfrecall import weights
 from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks import keras3
 from tfrecall.networks.keras3 import Mask
-
-# Below this share of zeros a model, or a weight, is not taken for pruned: initial values are 0 by chance too.
-_SHARE = 0.001
+from tfrecall.pruning import zeros
 
 
 def prepare(model, include_classifier: bool = False, only=None, exclude=None):
-    """Put masks on a model, in place. What is 0 already is held at 0.
+    """Put masks on a model, in place. Nothing is pruned yet.
 
     Parameters
     ----------
@@ -48,24 +46,26 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     if is_prepared(model):
         raise InputError("the model is prepared already: prune it as it is, or strip it first.")
     chosen = weights.removable(model, include_classifier, only=only, exclude=exclude)
-    empty = [path for path, weight in chosen.items() if not weight.value.any()]
-    if empty:
+    skipped = {} if only is not None else weights.skipped(model, include_classifier)
+    skipped = [path for path in skipped if exclude is None or path not in weights.matching(model, "exclude", exclude)]
+    if skipped:
         warnings.warn(
-            f"{weights.few(empty)} is 0 and will stay so: exclude it if it was only initialised so.",
+            f"weights of layers of your own are not pruned: {weights.few(skipped)}. Name them in only= to prune them, or in "
+            "exclude=, or give the layer a method get_prunable_weights.",
             PruningWarning,
             stacklevel=3,
         )
-    left = [path for path, weight in weights.sparse(model).items() if path not in chosen and _is_sparse(weight.value)]
-    if left and exclude is None:
+    rest = [path for path, weight in weights.sparse(model).items() if path not in chosen and _is_sparse(weight)]
+    if rest and exclude is None:
         warnings.warn(
-            f"{weights.few(left)} has zeros that are not held: name it in only=, or include the classifier.",
+            f"{weights.few(rest)} has zeros that are not held: name it in only=, or include the classifier.",
             PruningWarning,
             stacklevel=3,
         )
     for weight in chosen.values():
         variable = weight.variable
         with _where(variable):
-            variable.constraint = Mask(weight.value != 0, variable.constraint)
+            variable.constraint = Mask(np.ones(variable.shape, bool), variable.constraint)
     _forget_traces(model)
     return model
 
@@ -123,16 +123,20 @@ def begin(model, scheduled: bool) -> None:
     InputError
         If the model is not pruned, and nobody said what may be.
     """
-    if not is_prepared(model):
-        found = weights.sparse(model)
-        zeros = {path: int((weight.value == 0).sum()) for path, weight in found.items()}
-        if scheduled or sum(zeros.values()) < _SHARE * sum(weight.size for weight in found.values()):
-            raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
-        prepare(model, only=[path for path, count in zeros.items() if count])
+    if is_prepared(model):
+        remask(model)  # weights may have been loaded since it was pruned
         return
-    for weight in _held(model).values():  # weights may have been loaded since it was prepared
-        if weight.variable.constraint.inner is None and weight.value.any():
-            weight.variable.constraint.mask.assign(_mask(weight) & (weight.value != 0))
+    values = {path: weight.value for path, weight in weights.sparse(model).items() if weight.variable.trainable}
+    pruned = zeros.zeros_of(values)
+    if scheduled or not zeros.look_pruned(pruned, values):
+        raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
+    prepare(model, only=list(pruned))
+    set_masks(model, {path: ~some.where for path, some in pruned.items()}, {})
+
+
+def constrained(model) -> set[str]:
+    """Return the paths of the masked weights that have a constraint of their own, which may set values to 0."""
+    return {path for path, weight in _held(model).items() if weight.variable.constraint.inner is not None}
 
 
 def remask(model) -> None:
@@ -141,8 +145,8 @@ def remask(model) -> None:
     if revived and not _averages(model):
         warnings.warn(
             f"pruned weights of {weights.few(revived)} had come back, and were set to 0 again. Something else than an "
-            "optimizer wrote them, such as a train_step of your own; or a training step was traced before the model was "
-            "prepared, which must come first.",
+            "optimizer wrote them, such as load_weights or a train_step of your own; or a training step was traced before "
+            "the model was prepared, which must come first.",
             PruningWarning,
             stacklevel=3,
         )
@@ -176,8 +180,11 @@ def _mask(weight: weights.Prunable) -> np.ndarray:
     return weight.variable.constraint.mask.numpy()
 
 
-def _is_sparse(value: np.ndarray) -> bool:
-    return bool(value.any()) and (value == 0).mean() >= _SHARE
+def _is_sparse(weight: weights.Prunable) -> bool:
+    """Say whether a weight that is trained has many zeros, scattered as pruning leaves them."""
+    value = weight.value
+    where = value == 0
+    return weight.variable.trainable and where.mean() >= zeros.SHARE and zeros.is_scattered(where, value)
 
 
 def _where(variable):

@@ -9,16 +9,21 @@ with several steps per execution too.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tfrecall import weights
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks import legacy
 from tfrecall.tfmot import PruneLowMagnitude, PruningSchedule
+
+# By model and path, how many weights the masks removed when they were last set.
+_removed: WeakKeyDictionary[object, dict[str, int]] = WeakKeyDictionary()
 
 
 @tf_keras.utils.register_keras_serializable(package="tfrecall")
@@ -124,6 +129,7 @@ def strip(model):
     plain = _clone(model, _plain_copy)
     for path, layer in legacy.walk(plain):
         layer.set_weights(legacy.unwrapped(originals[path]).get_weights())
+    _warn_of_lost_masks(model)
     held, kernels = masks(model), weights.prunable(plain)
     for path, kept in held.items():
         kernels[path].variable.assign(kernels[path].variable.numpy() * kept)
@@ -165,14 +171,22 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
         weight.assign(weight.numpy() * kept)
         if path in thresholds:
             threshold.assign(thresholds[path])
+    _removed[model] = {**_removed.get(model, {}), **_counts_removed(new)}
 
 
 def begin(model, scheduled: bool) -> None:
     """Raise InputError unless a model is wrapped; with a schedule, see that tfmot changes no masks by itself."""
     if not is_prepared(model):
         raise InputError("PruningCallback needs a prepared model: use tfrecall.prune or tfrecall.prepare first.")
+    _warn_of_lost_masks(model)
     if scheduled:
         disarm(model)
+
+
+def constrained(model) -> set[str]:
+    """Return the paths of the masked weights that have a constraint of their own, which may set values to 0."""
+    constraints = {path: _components(weight)[0].constraint for path, (weight, _, _) in _pruning_vars(model).items()}
+    return {path for path, held in constraints.items() if getattr(held, "inner", None) is not None}
 
 
 def remask(model) -> None:
@@ -189,6 +203,24 @@ def disarm(model) -> None:
     if changed and model.train_function is not None:
         # One that is traced would go on asking the old schedule. `fit`, which may be running, needs a new one at once.
         model.train_function = model.make_train_function(force=True)
+
+
+def _counts_removed(masks: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {path: mask.size - int(np.count_nonzero(mask)) for path, mask in masks.items()}
+
+
+def _warn_of_lost_masks(model) -> None:
+    """Warn if a model has fewer weights masked than when it was pruned: a checkpoint brings its own masks with it."""
+    before, now = _removed.get(model, {}), _counts_removed(masks(model))
+    lost = sum(before.values()) - sum(now.get(path, 0) for path in before)
+    if lost > 0:
+        warnings.warn(
+            f"{lost:,} weights that were pruned are no longer: the masks changed, as they do when load_weights "
+            "or set_weights brings back those of a checkpoint. Prune the model again if it is to stay sparse.",
+            PruningWarning,
+            stacklevel=3,
+        )
+    _removed[model] = now
 
 
 class _Held:
