@@ -13,9 +13,10 @@ from tfrecall.cli.session import session
 @click.option("--output", metavar="PATH", help="Where to write.  [beside MODEL]")
 @click.option("--dataset", metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@options.head
 @options.unsafe
 @options.verbose
-def command(model, form, output, dataset, overwrite, unsafe, verbose):
+def command(model, form, output, dataset, overwrite, head, unsafe, verbose):
     """Write MODEL, a saved Keras model, in a form that needs neither Keras nor tfrecall.
 
     It takes raw pixels of any batch size and returns probabilities by class name.
@@ -33,5 +34,7 @@ def command(model, form, output, dataset, overwrite, unsafe, verbose):
             else Path(model).parent / f"{Path(model).stem}_saved_model"
         )
         loaded = models.load(model, unsafe=unsafe)
-        path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite)
+        models.require_image_classifier(loaded, model)
+        head = models.head_of(loaded, head, model)
+        path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite, head=head)
     click.echo(f"Written to {path}", err=True)

@@ -44,6 +44,11 @@ seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed
 strategy = click.option(
     "--strategy", default="auto", show_default=True, metavar="NAME", help="auto (all GPUs, else CPU), cpu, gpu or mirrored."
 )
+head = click.option(
+    "--head",
+    metavar="NAME",
+    help="What the model's outputs are: softmax, logits, sigmoid, sigmoid-logits, binary or binary-logits.  [found out]",
+)
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote there, and nothing else.")
 unsafe = click.option("--unsafe", is_flag=True, help="Load model files that run code on loading (Lambda layers).")
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print the result alone.")

@@ -130,21 +130,25 @@ def prune(settings: Settings, data, baseline, scope):
     from tfrecall import pruning
 
     recipe = settings.recipe
+    head = models.head_of(baseline, settings.head)
     with scope.scope():
         model = networks.of(baseline).for_pruning(baseline)
         if settings.ratio is None:
             model = pruning.prepare(model, settings.include_classifier)
         else:
+            images, labels = data.train.sample(recipe.score_examples, settings.seed)
             model = pruning.prune(
                 model,
                 settings.ratio,
                 settings.algorithm,
-                data.train.sample(recipe.score_examples, settings.seed),
+                (images, head.targets(labels)),
                 scope=settings.scope,
                 seed=settings.seed,
                 include_classifier=settings.include_classifier,
             )
-        training.compile_model(model, recipe, recipe.fine_tune_epochs * _steps(data.train, recipe), fine_tune=True)
+        training.compile_model(
+            model, recipe, recipe.fine_tune_epochs * _steps(data.train, recipe), fine_tune=True, head=head
+        )
     return model
 
 
@@ -153,6 +157,7 @@ def fine_tune(settings: Settings, data, model, scope, progress: str = "none"):
     from tfrecall import pruning
 
     recipe = settings.recipe
+    head = models.head_of(model, settings.head)
     training.fit(
         model,
         data.train,
@@ -162,10 +167,13 @@ def fine_tune(settings: Settings, data, model, scope, progress: str = "none"):
         seed=settings.seed + 1,
         callbacks=[pruning.PruningCallback()],
         progress=progress,
+        head=head,
     )
     with scope.scope():
         plain = pruning.strip(model)
-        training.compile_model(plain, recipe, recipe.fine_tune_epochs * _steps(data.train, recipe), fine_tune=True)
+        training.compile_model(
+            plain, recipe, recipe.fine_tune_epochs * _steps(data.train, recipe), fine_tune=True, head=head
+        )
     return plain
 
 
@@ -266,27 +274,28 @@ def run(
     removable = weights.removable(baseline, settings.include_classifier)  # raises if there is nothing to prune
     available = sum(weight.size for weight in removable.values()) + weights.frozen_zeros(baseline)
     require_feasible(settings, parameters(baseline) | {"prunable": available, "classifier": 0})
+    head = models.head_of(baseline, settings.head, None if settings.trained_here else settings.model)
     if settings.trained_here:
         _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
         train(settings, data, baseline, scope, progress)
     else:
         with scope.scope():
-            training.compile_model(baseline, settings.recipe, 1)
-    before = training.predict(baseline, data.test)
+            training.compile_model(baseline, settings.recipe, 1, head=head)
+    before = training.predict(baseline, data.test, head=head)
     doing = (
         "Pruning nothing" if settings.ratio is None else f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}"
     )
     _say(progress, f"{doing}, and fine-tuning: {_epochs(settings.recipe.fine_tune_epochs)}")
     model = prune(settings, data, baseline, scope)
-    one_shot = training.predict(model, data.test)
+    one_shot = training.predict(model, data.test, head=head)
     pruned = fine_tune(settings, data, model, scope, progress)
-    after = training.predict(pruned, data.test)
+    after = training.predict(pruned, data.test, head=head)
     result = measure(settings, data, before, one_shot, after, pruned)
     with whole(output, WRITTEN) as folder:
         write_json(folder / "config.json", describe(settings, data))
         baseline.save(folder / "baseline.keras")
         pruned.save(folder / "pruned.keras")
-        export(pruned, folder / "saved_model", class_names=data.class_names)
+        export(pruned, folder / "saved_model", class_names=data.class_names, head=head)
         np.savez(folder / "predictions.npz", y_true=data.test.labels, before=before, after=after)
         (folder / "report.json").write_text(document.to_json(result), encoding="utf-8")
         (folder / "report.md").write_text(document.to_markdown(result), encoding="utf-8")

@@ -37,6 +37,8 @@ class Settings:
         As `tfrecall.training.strategy` takes it.
     unsafe : bool
         Whether a model file may run code on loading.
+    head : str or None
+        What the outputs of a model file are, one of `tfrecall.models.HEADS`; None leaves it to `tfrecall.models.head_of`.
     """
 
     model: str = "lenet5"
@@ -49,6 +51,7 @@ class Settings:
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     strategy: str = "auto"
     unsafe: bool = False
+    head: str | None = None
 
     def __post_init__(self):
         if self.ratio is not None:
@@ -58,6 +61,10 @@ class Settings:
             raise unknown("scope", self.scope, sparsity.SCOPES)
         if not (isinstance(self.seed, int) and 0 <= self.seed < 2**31):
             raise InputError(f"seed must be a whole number between 0 and {2**31 - 1}; got {self.seed}.")
+        if self.head is not None and self.head not in models.HEADS:
+            raise unknown("head", self.head, models.HEADS)
+        if self.head is not None and self.trained_here:
+            raise InputError(f"head (--head) is for a saved model; {self.model} is built here, with softmax.")
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
                 raise InputError(

@@ -177,18 +177,20 @@ def strategy(name: str = "auto"):
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus and name != "cpu" else "/cpu:0")
 
 
-def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False):
+def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False, head: models.Head | None = None):
     """Compile a classifier for one phase of a recipe.
 
     Parameters
     ----------
     model : tf_keras.Model or keras.Model
-        Its outputs are probabilities or logits (batch, classes).
+        Its outputs are probabilities or logits (batch, classes), or (batch, 1) for two classes.
     chosen : Recipe
     steps : int
         Training steps of the whole phase, for the learning-rate schedule.
     fine_tune : bool
         Which phase.
+    head : Head, optional
+        What the outputs are, and so the loss; as `tfrecall.models.head_of` decides by default.
 
     Returns
     -------
@@ -210,12 +212,23 @@ def compile_model(model, chosen: Recipe, steps: int, *, fine_tune: bool = False)
         optimizer = keras.optimizers.SGD(rate, momentum=chosen.momentum, nesterov=chosen.momentum > 0)
     else:
         optimizer = keras.optimizers.Adam(rate)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not models.gives_probabilities(model))
-    model.compile(optimizer, loss, metrics=["accuracy"])
+    head = head or models.head_of(model)
+    model.compile(optimizer, head.loss(keras), metrics=[head.metric(keras)])
     return model
 
 
-def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, callbacks=(), progress: str = "none"):
+def fit(
+    model,
+    train,
+    validation,
+    chosen: Recipe,
+    *,
+    epochs: int,
+    seed: int,
+    callbacks=(),
+    progress: str = "none",
+    head: models.Head | None = None,
+):
     """Train a compiled model and leave it with the weights of the epoch with the lowest validation loss.
 
     Parameters
@@ -231,6 +244,8 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
         Called before the ones that keep the weights.
     progress : {"bar", "lines", "none"}
         Keras's progress bar, one plain line an epoch, or nothing; on standard output.
+    head : Head, optional
+        What the outputs are, and so the form of the labels; as `tfrecall.models.head_of` decides by default.
 
     Returns
     -------
@@ -243,10 +258,15 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
         If the loss is no longer finite.
     """
     library = networks.of(model).library
+    head = head or models.head_of(model)
+
+    def with_targets(images, labels):
+        return images, head.targets(labels)
+
     with datasets.reading():
         history = model.fit(
-            train.batches(chosen.batch_size, shuffle_seed=seed),
-            validation_data=validation.batches(chosen.batch_size),
+            train.batches(chosen.batch_size, shuffle_seed=seed).map(with_targets),
+            validation_data=validation.batches(chosen.batch_size).map(with_targets),
             epochs=epochs,
             verbose=int(progress == "bar"),
             callbacks=[*callbacks, *_guards(library), *([_epoch_lines(library)] if progress == "lines" else [])],
@@ -254,11 +274,17 @@ def fit(model, train, validation, chosen: Recipe, *, epochs: int, seed: int, cal
     return history.history
 
 
-def predict(model, split, batch_size: int = 256):
-    """Return a classifier's probabilities on a split, ndarray of float32 [image, class]."""
+def predict(model, split, batch_size: int = 256, head: models.Head | None = None):
+    """Return a classifier's probabilities on a split, ndarray [image, class]: of one output, 1 − p and p.
+
+    The highest is the class that is predicted. They are float32, or float64 where sigmoids are applied to the outputs: in
+    float32, those of several classes would be 1. The head is decided by `tfrecall.models.head_of` unless it is passed.
+    """
+    head = head or models.head_of(model)
     with datasets.reading():
         outputs = model.predict(split.batches(batch_size).map(lambda images, labels: images), verbose=0)
-    return models.probabilities(model, outputs).numpy()
+    applied = head.kind in ("sigmoid-logits", "binary-logits")
+    return head.probabilities(outputs, "float64" if applied else "float32").numpy()
 
 
 def _guards(keras) -> list:

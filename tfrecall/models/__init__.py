@@ -17,8 +17,8 @@ from tfrecall.models.classifier import (
     probabilities,
     require_classes,
     require_image_classifier,
-    require_several_classes,
 )
+from tfrecall.models.heads import HEADS, Head, head_of
 from tfrecall.models.lenet import lenet5
 from tfrecall.models.loading import load
 from tfrecall.models.resnet import resnet20, resnet32, resnet44, resnet56, resnet110
@@ -26,18 +26,20 @@ from tfrecall.models.vgg import vgg16
 
 __all__ = [
     "ARCHITECTURES",
+    "HEADS",
     "INITIALIZERS",
     "Architecture",
+    "Head",
     "build",
     "classes_of",
     "gives_probabilities",
+    "head_of",
     "image_shape",
     "input_shape",
     "load",
     "probabilities",
     "require_classes",
     "require_image_classifier",
-    "require_several_classes",
 ]
 
 

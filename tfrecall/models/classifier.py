@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfrecall import networks
 from tfrecall.errors import InputError
+from tfrecall.models.heads import head_of
 
 
 def require_image_classifier(model, name: str = "the model") -> None:
@@ -18,18 +19,11 @@ def require_image_classifier(model, name: str = "the model") -> None:
 
 def require_classes(model, name: str, data: str, classes: int) -> None:
     """Raise InputError unless a classifier tells as many classes apart as a data set has."""
-    require_several_classes(model, name)
     own = classes_of(model)
     if own != classes:
         raise InputError(
             f"{name} tells {own} classes apart, but {data} has {classes}: choose the data set that it was trained on."
         )
-
-
-def require_several_classes(model, name: str) -> None:
-    """Raise InputError if a classifier has one output alone."""
-    if classes_of(model) == 1:
-        raise InputError(f"{name} has one output: give it one for each class (two with softmax, not one with sigmoid).")
 
 
 def input_shape(model, native: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -39,28 +33,15 @@ def input_shape(model, native: tuple[int, int, int]) -> tuple[int, int, int]:
 
 
 def classes_of(model) -> int:
-    """Return how many classes a classifier tells apart."""
-    return networks.of(model).shapes(model)[1][0][1]
+    """Return how many classes a classifier tells apart: one output tells two."""
+    return max(2, networks.of(model).shapes(model)[1][0][1])
 
 
 def gives_probabilities(model) -> bool:
-    """Say whether a classifier's outputs are probabilities, and not logits.
-
-    What its last layers are called would not tell: it is run on noise, and asked whether each output is at least 0 and each
-    image's outputs sum to 1.
-    """
-    import numpy as np
-    import tensorflow as tf
-
-    height, width, channels = input_shape(model, (64, 64, 3))
-    noise = np.random.default_rng(0).uniform(0, 255, (4, height, width, channels)).astype(np.float32)
-    outputs = tf.cast(model(noise, training=False), tf.float32).numpy()
-    return bool((outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-2))
+    """Say whether a classifier's outputs are probabilities, and not logits."""
+    return head_of(model).gives_probabilities
 
 
 def probabilities(model, outputs):
-    """Return a classifier's outputs as probabilities [image, class], float32: softmax is applied where they are logits."""
-    import tensorflow as tf
-
-    outputs = tf.cast(outputs, tf.float32)
-    return outputs if gives_probabilities(model) else tf.nn.softmax(outputs)
+    """Return a classifier's outputs as probabilities [image, class], float32: a softmax or sigmoid is applied to logits."""
+    return head_of(model).probabilities(outputs)

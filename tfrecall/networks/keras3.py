@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -247,6 +248,32 @@ def clear_losses(model) -> None:
     model._clear_losses()
 
 
+def graph_of(model) -> tuple[list, set[str]]:
+    """Return the outputs of TensorFlow's graph of a call of a model with one input, and the names of its inputs."""
+    symbol = keras.KerasTensor(shapes(model)[0][0], dtype="float32")
+    return _traced(model, (symbol,), {})[1:]
+
+
+def random_state(model) -> list:
+    """Return TensorFlow's variables that hold the state of random layers: TensorFlow finds the weights alone by itself."""
+    weights = {id(variable) for variable in model.weights}
+    return [copy for variable in model.variables if id(variable) not in weights for copy in _copies(variable)]
+
+
+@contextlib.contextmanager
+def in_float32(model) -> Iterator[None]:
+    """Let a model of mixed precision compute in float32, in which its weights are, for as long as this lasts."""
+    policies = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
+    try:
+        for layer, policy in policies:
+            if policy.compute_dtype != policy.variable_dtype == "float32":
+                layer.dtype_policy = "float32"
+        yield
+    finally:
+        for layer, policy in policies:
+            layer.dtype_policy = policy
+
+
 def compute_dtypes(model) -> set[str]:
     """Return the types in which the layers of a model compute."""
     return {layer.compute_dtype for layer in model._flatten_layers()}
@@ -399,7 +426,20 @@ def _last_owners(operation, arguments: Callable) -> tuple[list, bool]:
 
 
 def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list, bool]:
-    """Return what `_last_owners` does, from the graph of a call; nothing is computed, and the layer is not changed."""
+    """Return what `_last_owners` does, from the graph of a call."""
+    graph, outputs, entries = _traced(layer, args, kwargs)
+    owner_of = {id(copy.handle): owner for owner in owners for matrix in _matrices(owner) for copy in _copies(matrix)}
+    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
+    found, is_open = last_marks(outputs, entries, marked)
+    last = {id(owner) for owner in found}
+    return [owner for owner in owners if id(owner) in last], is_open
+
+
+def _traced(layer, args: tuple, kwargs: dict) -> tuple[Any, list, set[str]]:
+    """Return the graph of a call on symbols, its outputs, and the names of its inputs.
+
+    Nothing is computed, and the layer is not changed.
+    """
     graph = tf.__internal__.FuncGraph("look")
     entries: set[str] = set()
 
@@ -422,12 +462,7 @@ def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list
         tf.config.run_functions_eagerly(inline)
         for inner, own in losses:
             inner._losses[:] = own
-
-    owner_of = {id(copy.handle): owner for owner in owners for matrix in _matrices(owner) for copy in _copies(matrix)}
-    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
-    found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
-    last = {id(owner) for owner in found}
-    return [owner for owner in owners if id(owner) in last], is_open
+    return graph, tf.nest.flatten(outputs), entries
 
 
 def _copies(variable) -> tuple:

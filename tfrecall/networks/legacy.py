@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from tfrecall.tfmot import PruneLowMagnitude, PruneRegistry
@@ -171,6 +173,42 @@ def activity_losses(model) -> list:
 def clear_losses(model) -> None:
     """Forget what calls of a model added to the objective."""
     model._clear_losses()
+
+
+def graph_of(model) -> tuple[list, set[str]]:
+    """Return the outputs of TensorFlow's graph of a call of a model with one input, and the names of its inputs."""
+    losses = [(layer, list(layer._losses), list(layer._eager_losses)) for layer in _submodules(model)]
+    inline = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
+    try:
+        with tf.__internal__.FuncGraph("look").as_default():
+            images = tf.compat.v1.placeholder(tf.float32, shapes(model)[0][0])
+            outputs = tf.nest.flatten(model(images, training=False))
+    finally:
+        tf.config.run_functions_eagerly(inline)
+        for layer, symbols, values in losses:  # of the last call, which this one clears
+            layer._losses[:], layer._eager_losses[:] = symbols, values
+    return outputs, {images.op.name}
+
+
+def random_state(model) -> list:
+    """Return nothing: TensorFlow finds the state of tf_keras's random layers by itself."""
+    return []
+
+
+@contextlib.contextmanager
+def in_float32(model) -> Iterator[None]:
+    """Let a model of mixed precision compute in float32, in which its weights are, for as long as this lasts."""
+    layers = [layer for layer in [*model.submodules, model] if isinstance(layer, tf_keras.layers.Layer)]
+    policies = [(layer, layer.dtype_policy) for layer in layers]
+    try:
+        for layer, policy in policies:
+            if policy.compute_dtype != policy.variable_dtype == "float32":
+                layer._set_dtype_policy("float32")
+        yield
+    finally:
+        for layer, policy in policies:
+            layer._set_dtype_policy(policy)
 
 
 def compute_dtypes(model) -> set[str]:

@@ -130,8 +130,8 @@ def distortion(
     ----------
     y_true : array_like of int, shape (images,)
         Labels, 0 to classes − 1.
-    before, after : array_like, shape (images,) or (images, classes)
-        Each model's predicted classes, or its probabilities or logits.
+    before, after : array_like, shape (images,), (images, classes) or (images, 1)
+        Each model's predicted classes, or its probabilities or logits, as in `tfrecall.report.performance`.
     class_names : sequence of str, optional
         One name a class; ``"0"``, ``"1"``, … by default.
     one_shot : array_like, optional

@@ -46,8 +46,9 @@ def performance(y_true, predictions, class_names: Sequence[str] | None = None) -
     ----------
     y_true : array_like of int, shape (images,)
         Labels, 0 to classes − 1.
-    predictions : array_like, shape (images,) or (images, classes)
-        Predicted classes, or probabilities or logits.
+    predictions : array_like, shape (images,), (images, classes) or (images, 1)
+        Predicted classes, or probabilities or logits. One column of fractions holds the probabilities of class 1 of two,
+        as a model with one sigmoid gives them: class 1 is predicted above 0.5.
     class_names : sequence of str, optional
         One name a class; ``"0"``, ``"1"``, … by default.
 
@@ -80,9 +81,11 @@ def measured(names: tuple[str, ...], labels: np.ndarray, predicted: np.ndarray) 
 
 
 def classes_of(predictions) -> np.ndarray:
-    """Return predicted classes: the argmax of probabilities or logits, or the classes as they are."""
+    """Return predicted classes: the argmax of probabilities or logits, p > 0.5 of class 1, or the classes as they are."""
     array = np.asarray(predictions)
-    return array.argmax(axis=1) if _has_columns(array) else array.reshape(-1)
+    if _has_columns(array):
+        return array.argmax(axis=1)
+    return (array[:, 0] > 0.5).astype(np.int64) if _is_of_class_1(array) else array.reshape(-1)
 
 
 def divide(numerator, denominator) -> np.ndarray:
@@ -103,6 +106,7 @@ def validated(
     for name, vector in vectors.items():
         _require_whole_numbers(name, vector)
     columns = {array.shape[1] for array in predictions.values() if _has_columns(array)}
+    columns |= {2 for array in predictions.values() if _is_of_class_1(array)}
     count = _class_count(vectors, columns, class_names)
     for name, vector in vectors.items():
         _require_classes(name, vector, count)
@@ -114,7 +118,10 @@ def _labels(y_true) -> np.ndarray:
     labels = _array("y_true", y_true)
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.ndim != 1 or not labels.size:
-        raise InputError(f"y_true must be a non-empty vector of class labels; got an array of shape {labels.shape}.")
+        raise InputError(
+            "y_true must be a non-empty vector with one class for each image (several labels an image are not supported); "
+            f"got an array of shape {labels.shape}."
+        )
     return labels
 
 
@@ -124,6 +131,8 @@ def _predictions(name: str, predictions, images: int) -> np.ndarray:
         raise InputError(f"'{name}' must have one prediction for each of the {images} labels; got shape {array.shape}.")
     if array.ndim > 2 or not array.size:
         raise InputError(f"'{name}' must be classes (images,) or probabilities (images, classes); got shape {array.shape}.")
+    if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind == "f" and not _is_of_class_1(array):
+        _require_classes_or_probabilities(name, array)
     if _has_columns(array) and not _is_finite(array):
         raise InputError(f"'{name}' holds NaN, infinite values or no numbers: give finite probabilities, or classes.")
     return array
@@ -149,7 +158,9 @@ def _require_whole_numbers(name: str, vector: np.ndarray) -> None:
         raise InputError(f"'{name}' must hold whole numbers, 0 to classes − 1; got {vector.dtype} such as {vector[0]!s}.")
     wrong = ~np.isfinite(vector) | (vector != np.floor(vector))
     if wrong.any():
-        raise InputError(f"'{name}' must hold whole numbers, 0 to classes − 1; got {vector[wrong][0]:g}.")
+        between = ((vector >= 0) & (vector <= 1)).all()
+        hint = " Probabilities of class 1 belong in one column, of the shape (images, 1)." if between else ""
+        raise InputError(f"'{name}' must hold whole numbers, 0 to classes − 1; got {vector[wrong][0]:g}.{hint}")
 
 
 def _require_classes(name: str, vector: np.ndarray, count: int) -> None:
@@ -163,6 +174,21 @@ def _array(name: str, value) -> np.ndarray:
         return np.asarray(value)
     except ValueError as error:
         raise InputError(f"'{name}' cannot be read as an array: its rows must be of one length.") from error
+
+
+def _require_classes_or_probabilities(name: str, column: np.ndarray) -> None:
+    if not _is_finite(column) or (column != np.floor(column)).any():
+        raise InputError(
+            f"'{name}' has one column, of numbers between {column.min():.3g} and {column.max():.3g}: expected classes, or "
+            "probabilities of class 1 between 0 and 1. If they are logits, take the sigmoid first."
+        )
+
+
+def _is_of_class_1(array: np.ndarray) -> bool:
+    """Say whether an array is one column of probabilities: numbers from 0 to 1 that are not all whole."""
+    if array.ndim != 2 or array.shape[1] != 1 or array.dtype.kind != "f" or not array.size:
+        return False
+    return bool(((array >= 0) & (array <= 1)).all() and (array != np.floor(array)).any())
 
 
 def _has_columns(array: np.ndarray) -> bool:
