@@ -13,9 +13,10 @@ from tfrecall.cli.session import session
 @click.option("--output", metavar="PATH", help="Where to write.  [beside MODEL]")
 @click.option("--dataset", metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@options.preprocessing
 @options.unsafe
 @options.verbose
-def command(model, form, output, dataset, overwrite, unsafe, verbose):
+def command(model, form, output, dataset, overwrite, rescale, preprocess, unsafe, verbose):
     """Write MODEL, a saved Keras model, in a form that needs neither Keras nor tfrecall.
 
     It takes raw pixels of any batch size and returns probabilities by class name.
@@ -26,6 +27,8 @@ def command(model, form, output, dataset, overwrite, unsafe, verbose):
         from tfrecall import datasets, models
         from tfrecall.report import export
 
+        chosen = options.chosen_preprocessing(rescale, preprocess)
+        datasets.preprocessing(chosen)  # a mistake is found before the data are loaded
         names = datasets.load(dataset).class_names if dataset else None
         beside = (
             Path(model).with_suffix(".tflite")
@@ -33,5 +36,5 @@ def command(model, form, output, dataset, overwrite, unsafe, verbose):
             else Path(model).parent / f"{Path(model).stem}_saved_model"
         )
         loaded = models.load(model, unsafe=unsafe)
-        path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite)
+        path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite, preprocess=chosen)
     click.echo(f"Written to {path}", err=True)

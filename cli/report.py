@@ -16,9 +16,10 @@ from tfrecall.cli.session import session
 @click.option("--resamples", type=int, default=10_000, show_default=True, help="Bootstrap resamples of the test images.")
 @options.seed
 @options.format
+@options.preprocessing
 @options.unsafe
 @options.verbose
-def command(before, after, dataset, level, resamples, seed, form, unsafe, verbose):
+def command(before, after, dataset, level, resamples, seed, form, rescale, preprocess, unsafe, verbose):
     """Report what happened to each class between BEFORE and AFTER.
 
     Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and
@@ -30,6 +31,13 @@ def command(before, after, dataset, level, resamples, seed, form, unsafe, verbos
         from tfrecall import comparison
 
         report = comparison.compare(
-            before, after, dataset=dataset, level=level, resamples=resamples, seed=seed, unsafe=unsafe
+            before,
+            after,
+            dataset=dataset,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+            unsafe=unsafe,
+            preprocess=options.chosen_preprocessing(rescale, preprocess),
         )
     print_report(report, form)

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfrecall import criteria, models, sparsity
+from tfrecall import criteria, datasets, models, sparsity
 from tfrecall.errors import InputError, unknown
 from tfrecall.training import Recipe
 
@@ -37,6 +37,9 @@ class Settings:
         As `tfrecall.training.strategy` takes it.
     unsafe : bool
         Whether a model file may run code on loading.
+    preprocess : str or None
+        What a saved model's user did to raw pixels outside the model, as `tfrecall.datasets.preprocessing` takes it:
+        ``"1/255"``, ``"1/127.5,-1"``, ``"caffe"``, ``"tf"`` or ``"torch"``. None hands the model raw pixels.
     """
 
     model: str = "lenet5"
@@ -49,6 +52,7 @@ class Settings:
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     strategy: str = "auto"
     unsafe: bool = False
+    preprocess: str | None = None
 
     def __post_init__(self):
         if self.ratio is not None:
@@ -58,6 +62,13 @@ class Settings:
             raise unknown("scope", self.scope, sparsity.SCOPES)
         if not (isinstance(self.seed, int) and 0 <= self.seed < 2**31):
             raise InputError(f"seed must be a whole number between 0 and {2**31 - 1}; got {self.seed}.")
+        datasets.require_name(self.dataset)
+        datasets.preprocessing(self.preprocess)
+        if self.preprocess is not None and self.trained_here:
+            raise InputError(
+                f"{self.model} takes raw pixels, which its first layer normalizes: --rescale and --preprocess are for saved "
+                "models."
+            )
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
                 raise InputError(

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfrecall import models
+from tfrecall import datasets, models
 from tfrecall.errors import InputError, unknown
 from tfrecall.publishing import whole
 
@@ -22,6 +22,7 @@ def export(
     format: str = "savedmodel",
     class_names: Sequence[str] | None = None,
     overwrite: bool = False,
+    preprocess: str | None = None,
 ) -> Path:
     """Write an image classifier in a form that is served without Keras.
 
@@ -42,6 +43,9 @@ def export(
         One name a class; ``"0"``, ``"1"``, … by default.
     overwrite : bool
         Whether to replace what is at `path`.
+    preprocess : str, optional
+        What the model expects to be done to raw pixels before it, as in `tfrecall.settings.Settings`: it becomes part of
+        what is written, which takes raw pixels all the same.
 
     Returns
     -------
@@ -67,12 +71,14 @@ def export(
     models.require_image_classifier(model)
     models.require_several_classes(model, "the model")
     classes = _class_names(model, class_names)
+    prepared = datasets.preprocessing(preprocess)
+    prepared.require_channels(models.input_shape(model, (None, None, None))[2])
     model = pruning.plain(model)
     with whole(path.parent, names) as folder:
         if format == "savedmodel":
-            _write_saved_model(model, folder / names[0], classes)
+            _write_saved_model(model, folder / names[0], classes, prepared)
         else:
-            _write_saved_model(model, folder / "unconverted", classes)
+            _write_saved_model(model, folder / "unconverted", classes, prepared)
             _convert(folder / "unconverted", folder / names[0])
             (folder / names[1]).write_text("\n".join(classes) + "\n", encoding="utf-8")
             shutil.rmtree(folder / "unconverted")  # a folder that is new would take it along
@@ -89,7 +95,7 @@ def _class_names(model, class_names: Sequence[str] | None) -> list[str]:
     return names
 
 
-def _write_saved_model(model, path: Path, names: list[str]) -> None:
+def _write_saved_model(model, path: Path, names: list[str], prepared: datasets.Preprocessing) -> None:
     import tensorflow as tf
 
     shape = [None, *models.input_shape(model, (None, None, None))]
@@ -101,7 +107,7 @@ def _write_saved_model(model, path: Path, names: list[str]) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="images")])
     def serve(images):
-        scores = activate(tf.cast(model(images, training=False), tf.float32))
+        scores = activate(tf.cast(model(prepared(images), training=False), tf.float32))
         images_of_batch = tf.shape(scores)[0]
         return {
             "probabilities": scores,
