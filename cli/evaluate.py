@@ -12,15 +12,17 @@ from tfrecall.cli.session import session
 @options.dataset
 @options.format
 @options.head
+@options.preprocessing
 @options.unsafe
 @options.verbose
-def command(model, dataset, form, head, unsafe, verbose):
+def command(model, dataset, form, head, rescale, preprocess, unsafe, verbose):
     """Print the accuracy, recall, precision and F1 of MODEL, a saved Keras model, on the test images of a data set."""
     with session(verbose=verbose):
         from tfrecall import comparison
         from tfrecall.report import document, terminal
 
-        evaluation = comparison.evaluate(model, dataset, unsafe=unsafe, head=head)
+        chosen = options.chosen_preprocessing(rescale, preprocess)
+        evaluation = comparison.evaluate(model, dataset, unsafe=unsafe, head=head, preprocess=chosen)
     if form == "table":
         terminal.show(terminal.render_evaluation(evaluation))
     else:

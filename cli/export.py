@@ -14,9 +14,10 @@ from tfrecall.cli.session import session
 @click.option("--dataset", metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @options.head
+@options.preprocessing
 @options.unsafe
 @options.verbose
-def command(model, form, output, dataset, overwrite, head, unsafe, verbose):
+def command(model, form, output, dataset, overwrite, head, rescale, preprocess, unsafe, verbose):
     """Write MODEL, a saved Keras model, in a form that needs neither Keras nor tfrecall.
 
     It takes raw pixels of any batch size and returns probabilities by class name.
@@ -27,6 +28,8 @@ def command(model, form, output, dataset, overwrite, head, unsafe, verbose):
         from tfrecall import datasets, models
         from tfrecall.report import export
 
+        chosen = options.chosen_preprocessing(rescale, preprocess)
+        datasets.preprocessing(chosen)  # a mistake is found before the data are loaded
         names = datasets.load(dataset).class_names if dataset else None
         beside = (
             Path(model).with_suffix(".tflite")
@@ -35,6 +38,13 @@ def command(model, form, output, dataset, overwrite, head, unsafe, verbose):
         )
         loaded = models.load(model, unsafe=unsafe)
         models.require_image_classifier(loaded, model)
-        head = models.head_of(loaded, head, model)
-        path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite, head=head)
+        path = export(
+            loaded,
+            output or beside,
+            format=form,
+            class_names=names,
+            overwrite=overwrite,
+            head=models.head_of(loaded, head, model),
+            preprocess=chosen,
+        )
     click.echo(f"Written to {path}", err=True)

@@ -50,6 +50,12 @@ head = click.option(
     help="What the model's outputs are: softmax, logits, sigmoid, sigmoid-logits, binary or binary-logits.  [found out]",
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote there, and nothing else.")
+_rescale = click.option(
+    "--rescale", metavar="SCALE[,OFFSET]", help="For a saved model that was trained on pixels·SCALE + OFFSET, such as 1/255."
+)
+_preprocess = click.option(
+    "--preprocess", metavar="MODE", help="For one that was trained on Keras's preprocess_input: caffe, tf or torch."
+)
 unsafe = click.option("--unsafe", is_flag=True, help="Load model files that run code on loading (Lambda layers).")
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print the result alone.")
 verbose = click.option("--verbose", "-v", is_flag=True, help="Let TensorFlow's log messages through, and show tracebacks.")
@@ -61,6 +67,25 @@ format = click.option(
     show_default=True,
     help="What to print on standard output.",
 )
+
+
+def preprocessing(command: Callable) -> Callable:
+    """Add --rescale and --preprocess."""
+    return _rescale(_preprocess(command))
+
+
+def chosen_preprocessing(rescale: str | None, preprocess: str | None) -> str | None:
+    """Return the library's one argument for what the two options say."""
+    from tfrecall import datasets
+    from tfrecall.errors import InputError, unknown
+
+    if rescale is not None and preprocess is not None:
+        raise InputError("--rescale and --preprocess exclude each other: leave one out.")
+    if preprocess is not None and preprocess not in datasets.MODES:
+        raise unknown("mode for --preprocess", preprocess, datasets.MODES)
+    if rescale in datasets.MODES:
+        raise InputError(f"--rescale takes numbers, such as 1/255; {rescale} is a mode: use --preprocess {rescale}.")
+    return preprocess if rescale is None else rescale
 
 
 def recipe(*, fine_tuning: bool) -> Callable:

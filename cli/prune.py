@@ -28,11 +28,12 @@ from tfrecall.cli.session import progress, session
 @options.format
 @options.strategy
 @options.head
+@options.preprocessing
 @options.unsafe
 @options.recipe(fine_tuning=True)
 @options.quiet
 @options.verbose
-def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbose, **others):
+def command(model, algo, prune_classifier, output, overwrite, form, rescale, preprocess, quiet, verbose, **others):
     """Train or load a model, prune it, fine-tune it with the masks held, and report what that did to each class.
 
     Leaves a folder with the pruned model (Keras and SavedModel), the baseline, the predictions, the report and its figures.
@@ -44,7 +45,12 @@ def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbo
 
         recipe = options.chosen_recipe(model, others)
         settings = experiment.Settings(
-            model=model, algorithm=algo, include_classifier=prune_classifier, recipe=recipe, **others
+            model=model,
+            algorithm=algo,
+            include_classifier=prune_classifier,
+            recipe=recipe,
+            preprocess=options.chosen_preprocessing(rescale, preprocess),
+            **others,
         )
         report = experiment.run(settings, output, overwrite=overwrite, progress=progress(quiet))
     print_report(report, form)

@@ -17,9 +17,10 @@ from tfrecall.cli.session import session
 @options.seed
 @options.format
 @options.head
+@options.preprocessing
 @options.unsafe
 @options.verbose
-def command(before, after, dataset, level, resamples, seed, form, head, unsafe, verbose):
+def command(before, after, dataset, level, resamples, seed, form, head, rescale, preprocess, unsafe, verbose):
     """Report what happened to each class between BEFORE and AFTER.
 
     Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and
@@ -31,6 +32,14 @@ def command(before, after, dataset, level, resamples, seed, form, head, unsafe, 
         from tfrecall import comparison
 
         report = comparison.compare(
-            before, after, dataset=dataset, level=level, resamples=resamples, seed=seed, unsafe=unsafe, head=head
+            before,
+            after,
+            dataset=dataset,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+            unsafe=unsafe,
+            head=head,
+            preprocess=options.chosen_preprocessing(rescale, preprocess),
         )
     print_report(report, form)

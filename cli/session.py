@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import click
 
-from tfrecall.errors import InputError, PruningWarning, TrainingError
+from tfrecall.errors import InputError, TfrecallWarning, TrainingError
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def progress(quiet: bool) -> str:
 
 
 def _show(message, category, filename, lineno, file=None, line=None):
-    if issubclass(category, PruningWarning):  # libraries let their own through when they are imported
+    if issubclass(category, TfrecallWarning):  # libraries let their own through when they are imported
         click.echo(f"Warning: {_one_line(message)}", err=True)
 
 
@@ -112,7 +112,7 @@ def _import_tensorflow(verbose: bool) -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore")
-    warnings.simplefilter("default", PruningWarning)
+    warnings.simplefilter("default", TfrecallWarning)
     warnings.showwarning = _show
     logging.getLogger("absl").setLevel(logging.ERROR)
     with _stderr_set_aside():

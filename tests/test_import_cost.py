@@ -19,6 +19,7 @@ SCRIPT = Path(sys.executable).with_name("tfrecall")
 FLOORS = {
     "tfrecall": 0,
     "tfrecall.errors": 0,
+    "tfrecall.archives": 1,
     "tfrecall.publishing": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
@@ -36,6 +37,7 @@ FLOORS = {
     "tfrecall.batches": 2,
     "tfrecall.objective": 2,
     "tfrecall.criteria": 3,
+    "tfrecall.plausibility": 5,
     "tfrecall.training": 5,
     "tfrecall.settings": 5,
     "tfrecall.report": 5,

@@ -18,7 +18,9 @@ _FROM = {
     "UndecayedL2": "tfrecall.regularizers",
     "InputError": "tfrecall.errors",
     "TrainingError": "tfrecall.errors",
+    "DataWarning": "tfrecall.errors",
     "PruningWarning": "tfrecall.errors",
+    "TfrecallWarning": "tfrecall.errors",
 }
 _MODULES = (
     "comparison",

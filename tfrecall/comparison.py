@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from tfrecall import datasets, models, training
+from tfrecall import datasets, models, plausibility, training
 from tfrecall.errors import InputError
 from tfrecall.experiment import parameters, remains
 from tfrecall.report import document
@@ -14,7 +14,9 @@ from tfrecall.report.performance import performance
 from tfrecall.report.predictions import Predictions, aligned, is_predictions, read
 
 
-def evaluate(path: str | os.PathLike, dataset: str, *, unsafe: bool = False, head: str | None = None) -> dict:
+def evaluate(
+    path: str | os.PathLike, dataset: str, *, unsafe: bool = False, head: str | None = None, preprocess: str | None = None
+) -> dict:
     """Measure a saved model on a data set's test images.
 
     Parameters
@@ -27,13 +29,15 @@ def evaluate(path: str | os.PathLike, dataset: str, *, unsafe: bool = False, hea
         Whether the file may run code on loading.
     head : str, optional
         What the model's outputs are, one of `tfrecall.models.HEADS`; as `tfrecall.models.head_of` decides by default.
+    preprocess : str, optional
+        What is done to raw pixels before the model, as in `tfrecall.settings.Settings`.
 
     Returns
     -------
     dict
         ``accuracy``, and ``support``, ``recall``, ``precision`` and ``f1`` of each of the ``classes``.
     """
-    _, predictions = _tested(path, dataset, unsafe, head)
+    _, predictions = _tested(path, dataset, unsafe, head, preprocess)
     return document.evaluation(
         performance(predictions.y_true, predictions.y_pred, predictions.class_names), model=str(path), dataset=dataset
     )
@@ -49,6 +53,7 @@ def compare(
     seed: int = 0,
     unsafe: bool = False,
     head: str | None = None,
+    preprocess: str | None = None,
 ) -> dict:
     """Report what happened to each class between two models, or files of predictions, or one of each.
 
@@ -64,6 +69,8 @@ def compare(
         Whether model files may run code on loading.
     head : str, optional
         What the outputs of the models are, as in `evaluate`.
+    preprocess : str, optional
+        What is done to raw pixels before either model, as in `tfrecall.settings.Settings`.
 
     Returns
     -------
@@ -79,6 +86,8 @@ def compare(
         raise InputError("--dataset is for testing models, but both sides are files of predictions: leave it out.")
     if head is not None and is_predictions(before) and is_predictions(after):
         raise InputError("head (--head) is for models, but both sides are files of predictions: leave it out.")
+    if preprocess is not None and is_predictions(before) and is_predictions(after):
+        raise InputError("--rescale and --preprocess are for testing models, but both sides are files of predictions.")
     sides, loaded = [], []
     for path in (before, after):
         if is_predictions(path):
@@ -88,7 +97,7 @@ def compare(
                 f"{path} is no .npz or .csv file of predictions: for a model, name the data to test it on with --dataset."
             )
         else:
-            model, predictions = _tested(path, dataset, unsafe, head)
+            model, predictions = _tested(path, dataset, unsafe, head, preprocess)
             loaded.append(model)
             sides.append(predictions)
     y_true, y_before, y_after, names = aligned(*sides)
@@ -100,10 +109,13 @@ def compare(
     return document.report(measured, **remains(loaded[1], totals["total"], pruned["prunable"], None), **identity)
 
 
-def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, head: str | None):
+def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, head: str | None, preprocess: str | None):
+    datasets.preprocessing(preprocess)  # a mistake is found before a model is loaded
     model = models.load(path, unsafe=unsafe)
     models.require_image_classifier(model, str(path))
-    data = datasets.load(dataset, image_shape=partial(models.input_shape, model))
+    data = datasets.load(dataset, image_shape=partial(models.input_shape, model), preprocess=preprocess)
     models.require_classes(model, str(path), data.name, len(data.class_names))
-    probabilities = training.predict(model, data.test, head=models.head_of(model, head, path))
-    return model, Predictions(data.test.labels, probabilities, data.class_names)
+    chosen = models.head_of(model, head, path)
+    predicted = training.predict(model, data.test, head=chosen)
+    plausibility.warn_if_misread(model, str(path), data.test, predicted, chosen)
+    return model, Predictions(data.test.labels, predicted, data.class_names)

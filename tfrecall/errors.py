@@ -18,8 +18,16 @@ class TrainingError(RuntimeError):
     """Training cannot go on, for instance because its loss is no longer finite."""
 
 
-class PruningWarning(UserWarning):
-    """Pruning goes on, and may not do what was meant. The command line prints the message in one line."""
+class TfrecallWarning(UserWarning):
+    """The work goes on, and may not do what was meant. The command line prints the message in one line."""
+
+
+class PruningWarning(TfrecallWarning):
+    """Pruning may not do what was meant."""
+
+
+class DataWarning(TfrecallWarning):
+    """Part of the data is not used, or the data may be read in another way than was meant."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecall import datasets, models, networks, sparsity, training
+from tfrecall import datasets, models, networks, plausibility, sparsity, training
 from tfrecall.errors import InputError, unknown
 from tfrecall.publishing import require_place, whole
 from tfrecall.report import document, figures, html
@@ -88,6 +88,7 @@ def load_data(settings: Settings, image_shape=None):
         image_shape=image_shape or partial(models.image_shape, settings.model),
         validation_fraction=settings.recipe.validation_fraction,
         seed=settings.seed,
+        preprocess=settings.preprocess,
     )
 
 
@@ -282,6 +283,8 @@ def run(
         with scope.scope():
             training.compile_model(baseline, settings.recipe, 1, head=head)
     before = training.predict(baseline, data.test, head=head)
+    if not settings.trained_here:
+        plausibility.warn_if_misread(baseline, settings.model, data.test, before, head)
     doing = (
         "Pruning nothing" if settings.ratio is None else f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}"
     )
@@ -295,7 +298,7 @@ def run(
         write_json(folder / "config.json", describe(settings, data))
         baseline.save(folder / "baseline.keras")
         pruned.save(folder / "pruned.keras")
-        export(pruned, folder / "saved_model", class_names=data.class_names, head=head)
+        export(pruned, folder / "saved_model", class_names=data.class_names, head=head, preprocess=settings.preprocess)
         np.savez(folder / "predictions.npz", y_true=data.test.labels, before=before, after=after)
         (folder / "report.json").write_text(document.to_json(result), encoding="utf-8")
         (folder / "report.md").write_text(document.to_markdown(result), encoding="utf-8")

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfrecall import criteria, models, sparsity
+from tfrecall import criteria, datasets, models, sparsity
 from tfrecall.errors import InputError, unknown
 from tfrecall.training import Recipe
 
@@ -39,6 +39,9 @@ class Settings:
         Whether a model file may run code on loading.
     head : str or None
         What the outputs of a model file are, one of `tfrecall.models.HEADS`; None leaves it to `tfrecall.models.head_of`.
+    preprocess : str or None
+        What a saved model's user did to raw pixels outside the model, as `tfrecall.datasets.preprocessing` takes it:
+        ``"1/255"``, ``"1/127.5,-1"``, ``"caffe"``, ``"tf"`` or ``"torch"``. None hands the model raw pixels.
     """
 
     model: str = "lenet5"
@@ -52,6 +55,7 @@ class Settings:
     strategy: str = "auto"
     unsafe: bool = False
     head: str | None = None
+    preprocess: str | None = None
 
     def __post_init__(self):
         if self.ratio is not None:
@@ -65,6 +69,13 @@ class Settings:
             raise unknown("head", self.head, models.HEADS)
         if self.head is not None and self.trained_here:
             raise InputError(f"head (--head) is for a saved model; {self.model} is built here, with softmax.")
+        datasets.require_name(self.dataset)
+        datasets.preprocessing(self.preprocess)
+        if self.preprocess is not None and self.trained_here:
+            raise InputError(
+                f"{self.model} takes raw pixels, which its first layer normalizes: --rescale and --preprocess are for saved "
+                "models."
+            )
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
                 raise InputError(

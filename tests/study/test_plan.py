@@ -354,7 +354,7 @@ BASELINE = {
 FINE_TUNING = {"fine_tune_epochs": 14, "fine_tune_learning_rate": 0.02}
 PRUNING = {"ratio": 3, "algorithm": "random", "scope": "layer", "include_classifier": True}
 GRADIENTS = {"score_examples": 64}
-NOTHING = {"unsafe": True}  # of model files, which no study has
+NOTHING = {"unsafe": True, "preprocess": None}  # of model files, which no study has
 
 
 class TestKeys:
@@ -498,8 +498,8 @@ class TestFingerprint:
 
     def test_of_a_folder_it_is_every_files_name_and_content(self, tmp_path):
         folder = tmp_path / "pictures"
-        for name in ("ant/1.png", "bee/1.png"):
-            (folder / name).parent.mkdir(parents=True)
+        for name in ("ant/1.png", "bee/1.png", "bee/0.png"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(name.encode())
         seen = [fingerprint(str(folder))]
         (folder / "bee" / "1.png").write_bytes(b"another picture")
@@ -536,8 +536,9 @@ class TestFingerprint:
         """As in loading the data; else a study written to a folder of its data set's name would lose its own cells."""
         monkeypatch.chdir(tmp_path)
         before = Plan(datasets=(name,), seeds=(0,)).cells[0].key
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "study.json").write_text("{}")
+        for file in ("study.json", "ant/1.png", "bee/1.png"):
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text("{}")
         assert Plan(datasets=(name,), seeds=(0,)).cells[0].key == before
         assert fingerprint(f"./{name}") != ""
         assert plan.fingerprint(str(tmp_path / name)) != ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfrecall.datasets.pixels import Shape
+from tfrecall.datasets.rescaling import RAW, Preprocessing
 from tfrecall.datasets.sources import READ_BATCH, Source, numpy_batches
 from tfrecall.errors import InputError
 
@@ -20,10 +21,11 @@ _MOMENT_IMAGES = 10_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    """The images of one split and their classes: some rows of a source, ascending."""
+    """The images of one split and their classes: some rows of a source, ascending, and what is done to their pixels."""
 
     _source: Source
     _rows: np.ndarray
+    preprocessing: Preprocessing = RAW
 
     @property
     def labels(self) -> np.ndarray:
@@ -34,7 +36,7 @@ class Split:
         return len(self._rows)
 
     def batches(self, batch_size: int, *, shuffle_seed: int | None = None) -> tf.data.Dataset:
-        """Return the images and labels in batches, once around.
+        """Return the images, preprocessed if `load` was asked to, and the labels in batches, once around.
 
         Parameters
         ----------
@@ -64,7 +66,10 @@ class Split:
         options.deterministic = True
         return (
             self._source.batches(self._rows, batch_size, shuffle_seed)
-            .map(lambda images, labels: (tf.cast(images, tf.float32), labels), num_parallel_calls=tf.data.AUTOTUNE)
+            .map(
+                lambda images, labels: (self.preprocessing(tf.cast(images, tf.float32)), labels),
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
             .prefetch(tf.data.AUTOTUNE)
             .with_options(options)
         )
@@ -94,11 +99,16 @@ class Split:
         if n < 1:
             raise InputError(f"at least one image must be drawn, not {n}.")
         drawn = np.random.default_rng(seed).choice(len(self), size=min(n, len(self)), replace=False)
-        batches = list(numpy_batches(self._at(np.sort(drawn)).batches(READ_BATCH)))
+        batches = list(numpy_batches(self.at(np.sort(drawn)).batches(READ_BATCH)))
         return np.concatenate([images for images, _ in batches]), np.concatenate([labels for _, labels in batches])
 
-    def _at(self, positions: np.ndarray) -> Split:
-        return Split(self._source, self._rows[positions])
+    def at(self, positions: np.ndarray) -> Split:
+        """Return the split of the images at ascending positions."""
+        return replace(self, _rows=self._rows[positions])
+
+    def preprocessed(self, preprocessing: Preprocessing) -> Split:
+        """Return the split with this preprocessing of its raw pixels in place of its own."""
+        return replace(self, preprocessing=preprocessing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +124,8 @@ class Dataset:
     image_shape : tuple of int
         (rows, columns, channels) of every image.
     train, validation, test : Split
-        Disjoint. The validation images are taken from the training images, never from the test images.
+        Disjoint. Without a validation folder the validation images are taken from the training images, never from the
+        test images.
     """
 
     name: str
@@ -125,7 +136,7 @@ class Dataset:
     test: Split
 
     def pixel_moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Return the mean and the variance of the raw training pixels, by channel.
+        """Return the mean and the variance of the training pixels, by channel.
 
         Computed in float64 while streaming, after resizing. A training split of more than 10 000 images is
         represented by 10 000 of them, evenly spaced over it (over, not from the start: folders come class by class).
@@ -138,7 +149,7 @@ class Dataset:
         last, count = len(self.train) - 1, min(len(self.train), _MOMENT_IMAGES)
         spaced = np.linspace(0, last, count).round().astype(np.int64)
         counts, means, variances = [], [], []
-        for images, _ in numpy_batches(self.train._at(spaced).batches(READ_BATCH)):
+        for images, _ in numpy_batches(self.train.at(spaced).batches(READ_BATCH)):
             pixels = images.reshape(-1, images.shape[-1]).astype(np.float64)
             counts.append(len(pixels))
             means.append(pixels.mean(axis=0))

@@ -37,6 +37,11 @@ def resolve_shape(native: Shape, request: Shape | Callable[[Shape], Shape] | Non
     shape = request(native) if callable(request) else native if request is None else request
     if len(shape) != 3 or not all(isinstance(n, Integral) and n >= 1 for n in shape):
         raise InputError(f"an image shape is (rows, columns, channels), each at least 1, not {shape!r}.")
+    if shape[2] != native[2] and shape[0] == native[2] and shape[0] in (1, 3):
+        raise InputError(
+            f"the model takes channels first, {shape}, but images are {native}, channels last: put a layer "
+            "Permute((3, 1, 2)) before it."
+        )
     if shape[2] != native[2] and {shape[2], native[2]} != {1, 3}:
         raise InputError(
             f"images with {native[2]} channels cannot become images with {shape[2]}: ask for {native[2]} channels "
@@ -45,7 +50,7 @@ def resolve_shape(native: Shape, request: Shape | Callable[[Shape], Shape] | Non
     return tuple(int(n) for n in shape)
 
 
-def fit(images: tf.Tensor, shape: Shape) -> tf.Tensor:
+def fit(images: tf.Tensor, shape: Shape, *, antialias: bool = True) -> tf.Tensor:
     """Return one image or a batch of them in another shape: bytes stay bytes, everything else becomes float32.
 
     Parameters
@@ -54,11 +59,13 @@ def fit(images: tf.Tensor, shape: Shape) -> tf.Tensor:
         ``images[..., row, column, channel]``; how many rows and columns may be known only when it runs.
     shape : tuple of int
         (rows, columns, channels), with channels as they are, or 1 for 3, or 3 for 1.
+    antialias : bool
+        Whether shrinking averages, instead of interpolating between the nearest pixels.
 
     Returns
     -------
     tf.Tensor
-        ``images[..., row, column, channel]``, uint8 or float32. Shrinking averages.
+        ``images[..., row, column, channel]``, uint8 or float32.
     """
     import tensorflow as tf
 
@@ -68,6 +75,6 @@ def fit(images: tf.Tensor, shape: Shape) -> tf.Tensor:
         recolour = tf.image.rgb_to_grayscale if shape[2] == 1 else tf.image.grayscale_to_rgb
         images = recolour(images)
     if images.shape[-3:] != shape:
-        resized = tf.image.resize(images, shape[:2], antialias=True)
+        resized = tf.image.resize(images, shape[:2], antialias=antialias)
         images = tf.saturate_cast(tf.round(resized), tf.uint8) if images.dtype == tf.uint8 else resized
     return images

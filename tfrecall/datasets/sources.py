@@ -40,11 +40,12 @@ class Source(Protocol):
 
 
 class Opened(NamedTuple):
-    """A data set as it was found, in its native shape; `test` is None where it has no test split of its own."""
+    """A data set as it was found, in its native shape; `test` and `validation` are None where it has none of its own."""
 
     class_names: tuple[str, ...]
     train: Source
     test: Source | None
+    validation: Source | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,7 @@ class Streamed:
     labels: np.ndarray
     shape: Shape
     window: int  # how many undecoded images the shuffling may hold
+    antialias: bool = True  # whether shrinking averages
 
     def batches(self, rows: np.ndarray, batch_size: int, shuffle_seed: int | None) -> tf.data.Dataset:
         """See `Source`."""
@@ -86,7 +88,8 @@ class Streamed:
         if shuffle_seed is not None:
             pairs = pairs.shuffle(min(len(rows), self.window), seed=shuffle_seed, reshuffle_each_iteration=True)
         return pairs.map(
-            lambda image, label: (fit(self.decode(image), self.shape), label), num_parallel_calls=tf.data.AUTOTUNE
+            lambda image, label: (fit(self.decode(image), self.shape, antialias=self.antialias), label),
+            num_parallel_calls=tf.data.AUTOTUNE,
         ).batch(batch_size)
 
 

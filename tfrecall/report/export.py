@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecall import models, networks
+from tfrecall import datasets, models, networks
 from tfrecall.datasets.pixels import Shape, fit
 from tfrecall.errors import InputError, unknown
 from tfrecall.publishing import whole
@@ -26,6 +26,7 @@ def export(
     class_names: Sequence[str] | None = None,
     overwrite: bool = False,
     head: models.Head | str | None = None,
+    preprocess: str | None = None,
 ) -> Path:
     """Write an image classifier in a form that is served without Keras.
 
@@ -48,6 +49,9 @@ def export(
         Whether to replace what is at `path`.
     head : Head or str, optional
         What the outputs are, one of `tfrecall.models.HEADS`; as `tfrecall.models.head_of` decides by default.
+    preprocess : str, optional
+        What the model expects to be done to raw pixels before it, as in `tfrecall.settings.Settings`: it becomes part of
+        what is written, which takes raw pixels all the same.
 
     Returns
     -------
@@ -83,12 +87,14 @@ def export(
     models.require_image_classifier(model)
     classes = _class_names(model, class_names)
     head = models.head_of(model, head)
+    prepared = datasets.preprocessing(preprocess)
+    prepared.require_channels(models.input_shape(model, (None, None, None))[2])
     model = pruning.plain(model)
     with whole(path.parent, names) as folder:
         if format == "savedmodel":
-            _write_saved_model(model, head, folder / names[0], classes)
+            _write_saved_model(model, head, prepared, folder / names[0], classes)
         else:
-            _write_for_conversion(model, head, folder / "unconverted")
+            _write_for_conversion(model, head, prepared, folder / "unconverted")
             _convert(folder / "unconverted", folder / names[0])
             (folder / names[1]).write_text("\n".join(classes) + "\n", encoding="utf-8")
             shutil.rmtree(folder / "unconverted")  # a folder that is new would take it along
@@ -105,7 +111,7 @@ def _class_names(model, class_names: Sequence[str] | None) -> list[str]:
     return names
 
 
-def _write_saved_model(model, head: models.Head, path: Path, names: list[str]) -> None:
+def _write_saved_model(model, head: models.Head, prepared: datasets.Preprocessing, path: Path, names: list[str]) -> None:
     import tensorflow as tf
 
     height, width, channels = models.input_shape(model, (None, None, None))
@@ -114,7 +120,7 @@ def _write_saved_model(model, head: models.Head, path: Path, names: list[str]) -
     module.class_names = tf.Variable(names, trainable=False)
 
     def answer(images):
-        outputs = model(_brought_to(images, (height, width, channels)), training=False)
+        outputs = model(prepared(_brought_to(images, (height, width, channels))), training=False)
         probabilities = head.probabilities(outputs)
         return {
             "probabilities": probabilities,
@@ -141,7 +147,7 @@ def _write_saved_model(model, head: models.Head, path: Path, names: list[str]) -
     tf.saved_model.save(module, str(path), signatures={"serving_default": serve, "by_name": by_name})
 
 
-def _write_for_conversion(model, head: models.Head, path: Path) -> None:
+def _write_for_conversion(model, head: models.Head, prepared: datasets.Preprocessing, path: Path) -> None:
     """Write the SavedModel that becomes a TFLite file: in float32, of one size."""
     import tensorflow as tf
 
@@ -150,7 +156,7 @@ def _write_for_conversion(model, head: models.Head, path: Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec([None, *shape], tf.float32, name="images")])
     def serve(images):
-        return {"probabilities": head.probabilities(model(_refusing_others(images, shape), training=False))}
+        return {"probabilities": head.probabilities(model(prepared(_refusing_others(images, shape)), training=False))}
 
     with networks.of(model).in_float32(model):
         tf.saved_model.save(module, str(path), signatures={"serving_default": serve})

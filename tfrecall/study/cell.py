@@ -92,20 +92,65 @@ class Cell:
 
 
 def fingerprint(dataset: str) -> str:
-    """Return a hash of a data set's files where it is given as a path, so that other images are another cell."""
-    if not datasets.is_path(dataset):
-        return ""
-    path = Path(dataset).expanduser()
-    below = (Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
-    files = [path] if path.is_file() else sorted(below)
+    """Return a hash of a data set's files where it is given as a path, so that other images are another cell.
+
+    Parameters
+    ----------
+    dataset : str
+        As `tfrecall.datasets.load` takes it. Only files that it reads count.
+
+    Returns
+    -------
+    str
+        Empty for a name, or where nothing is.
+
+    Raises
+    ------
+    InputError
+        When a folder is no data set.
+    """
+    files = datasets.files(dataset)
     if not files:
         return ""
-    total = hashlib.sha256()
+    path = Path(dataset).expanduser()
+    # In version 0.1 the images of a folder were resized in another way.
+    total = hashlib.sha256(b"" if path.is_file() else b"folder 2\n")
     for file in files:
         with file.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else _sha256(stream)
-        total.update(f"{file.relative_to(path)}\0{content.hexdigest()}\n".encode())
+        total.update(os.fsencode(file.relative_to(path)) + f"\0{content.hexdigest()}\n".encode())
     return total.hexdigest()[:16]
+
+
+def stamp(dataset: str) -> str:
+    """Return a hash of the names, sizes and times of a data set's files, none of which is read. Empty like `fingerprint`."""
+    total, files = hashlib.sha256(), datasets.files(dataset)
+    for file in files:
+        status = file.stat()
+        total.update(os.fsencode(file) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return total.hexdigest()[:16] if files else ""
+
+
+def has_changed(dataset: str, fingerprint_before: str, stamp_before: str = "") -> bool:
+    """Say whether a data set's files hold something else than they did.
+
+    Parameters
+    ----------
+    dataset : str
+        As `tfrecall.datasets.load` takes it.
+    fingerprint_before : str
+        As `fingerprint` gave it.
+    stamp_before : str, optional
+        As `stamp` gave it, before the fingerprint was made. While it is the same no file is read; else the contents decide.
+
+    Returns
+    -------
+    bool
+        Also True where the files are gone.
+    """
+    if stamp_before and stamp(dataset) == stamp_before:
+        return False
+    return fingerprint(dataset) != fingerprint_before
 
 
 def removed(ratio: float) -> float:

@@ -94,7 +94,11 @@ def _load(path: Path, container: Container, custom: dict):
     try:
         return build(container, rewriter.library, rewriter.model(config), rewriter.registry)
     except Refusal as refusal:
-        hint = f"{_name_it(refusal.missing)}. If you trust its source, pass" if refusal.missing else "if you trust its source, pass"
+        hint = (
+            f"{_name_it(refusal.missing)}. If you trust its source, pass"
+            if refusal.missing
+            else "if you trust its source, pass"
+        )
         joint = ". " if refusal.missing else ": "
         raise InputError(f"{path} would {refusal}{joint}{hint} --unsafe (unsafe=True).") from None
     except InputError as error:

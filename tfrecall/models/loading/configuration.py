@@ -21,7 +21,16 @@ _MARK = "tfrecall.models.loading:"
 # Fields of an object that the loaders need beside its class and configuration. Others could name objects (compile_config).
 _FIELDS = ("name", "inbound_nodes", "shared_object_id", "build_config", "__passive_serialization__")
 # Values that are written as objects, in .keras files and in older ones.
-_VALUES = {"__tensor__", "__numpy__", "__keras_tensor__", "__bytes__", "__ellipsis__", "__slice__", "__tuple__", "TensorShape"}
+_VALUES = {
+    "__tensor__",
+    "__numpy__",
+    "__keras_tensor__",
+    "__bytes__",
+    "__ellipsis__",
+    "__slice__",
+    "__tuple__",
+    "TensorShape",
+}
 _DTYPE = re.compile(r"(bool|u?int(2|4|8|16|32|64)|b?float(8\w*|16|32|64)|complex(64|128)|string)")
 # The keys under which a string names an object, and the strings that may stand there.
 _IDENTIFIERS = {

@@ -75,7 +75,9 @@ def open_container(path: Path, stack: ExitStack) -> Container:
     if stat.S_ISDIR(mode):
         return _open_saved_model(path)
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path} is not a file but a {_special(mode)}: expected a .keras or .h5 file, or a SavedModel folder.")
+        raise InputError(
+            f"{path} is not a file but a {_special(mode)}: expected a .keras or .h5 file, or a SavedModel folder."
+        )
     with path.open("rb") as file:
         head = file.read(8)
     # Keras goes by a file's name: what is looked at here must be what it will read.

@@ -57,10 +57,14 @@ def _named(name: str) -> dict[str, Any]:
     if isinstance(thing, Mapping):
         wrong = [key for key, value in thing.items() if not (isinstance(key, str) and callable(value))]
         if wrong:
-            raise InputError(f"--custom {name}: expected a dictionary of classes and functions by name; {wrong[0]!r} is none.")
+            raise InputError(
+                f"--custom {name}: expected a dictionary of classes and functions by name; {wrong[0]!r} is none."
+            )
         return dict(thing)
     if not callable(thing):
-        raise InputError(f"--custom {name}: expected a class, a function or a dictionary of them; got {type(thing).__name__}.")
+        raise InputError(
+            f"--custom {name}: expected a class, a function or a dictionary of them; got {type(thing).__name__}."
+        )
     return dict.fromkeys([getattr(thing, "__name__", attribute), *_registered_names(thing)], thing)
 
 

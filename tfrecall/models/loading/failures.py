@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 # Where Keras's errors go on with a whole configuration, or with a list of all that failed.
-_LISTING = re.compile(r"\s*(Full object config|Full config|List of objects that could not be loaded|config=\{|using config=)")
+_LISTING = re.compile(
+    r"\s*(Full object config|Full config|List of objects that could not be loaded|config=\{|using config=)"
+)
 _EXAMPLE = re.compile(r"Example error message for object (.*?):\s*(.*)", re.DOTALL)
 _MISSING = re.compile(r"Could not locate (?:class|function) '([^']+)'|Unknown [\w ]+: '([^']+)'")
 _LENGTH = 400

@@ -93,7 +93,7 @@ TFRECALL = _names("Cosine Iterative MaskedLayer Never OneShot Polynomial Undecay
 
 #: what an op layer of tf_keras may call, by the name under which TensorFlow exports it
 OPERATIONS = _by_place(
-        {
+    {
         "": """
             abs add add_n argmax argmin argsort batch_to_space boolean_mask broadcast_to cast clip_by_norm clip_by_value
             concat convert_to_tensor cumsum divide einsum ensure_shape equal exp expand_dims eye fill floor gather
@@ -193,7 +193,7 @@ OPERATIONS = _by_place(
 )
 #: the operations of Keras 3 that may be in a graph, by their module in ``keras.src.ops``
 KERAS_OPERATIONS = _by_place(
-        {
+    {
         "core": """
             Cast ConvertToTensor SaturateCast Scatter ScatterUpdate Slice SliceUpdate StopGradient Unstack
         """,
