@@ -8,20 +8,16 @@ from tfrecall.cli.session import session
 
 
 @click.command(short_help="Accuracy and recall by class of one saved model.")
-@click.argument("model")
+@click.argument("model", type=options.place)
 @options.dataset
 @options.format
 @options.unsafe
 @options.verbose
 def command(model, dataset, form, unsafe, verbose):
     """Print the accuracy, recall, precision and F1 of MODEL, a saved Keras model, on the test images of a data set."""
-    with session(verbose=verbose):
+    with session(verbose=verbose) as result:
         from tfrecall import comparison
         from tfrecall.report import document, terminal
 
         evaluation = comparison.evaluate(model, dataset, unsafe=unsafe)
-    if form == "table":
-        terminal.show(terminal.render_evaluation(evaluation))
-    else:
-        render = document.to_json if form == "json" else document.evaluation_to_markdown
-        click.echo(render(evaluation), nl=False)
+        result.document(evaluation, form, table=terminal.render_evaluation, markdown=document.evaluation_to_markdown)

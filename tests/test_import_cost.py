@@ -19,11 +19,13 @@ SCRIPT = Path(sys.executable).with_name("tfrecall")
 FLOORS = {
     "tfrecall": 0,
     "tfrecall.errors": 0,
+    "tfrecall.text": 0,
     "tfrecall.publishing": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
     "tfrecall.report.slope": 1,
     "tfrecall.report.distortion": 1,
+    "tfrecall.report.labels": 1,
     "tfrecall.report.predictions": 1,
     "tfrecall.report.inference": 1,
     "tfrecall.report.samples": 1,
@@ -48,6 +50,7 @@ FLOORS = {
     "tfrecall.report.export": 5,
     "tfrecall.experiment": 6,
     "tfrecall.comparison": 7,
+    "tfrecall.__main__": 9,
 }
 PACKAGES = {
     "tfrecall.networks": 2,
