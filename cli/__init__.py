@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import sys
 from collections.abc import Iterator
 
 import click
@@ -36,6 +38,17 @@ class _Commands(click.Group):
         with _usage_errors_in_one_line():
             return super().parse_args(ctx, args)
 
+    def main(self, *args, **kwargs):
+        _open_what_is_closed()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # of what Click prints, such as help on a full disk; commands have doors of their own
+            from tfrecall.cli.printing import discard
+            from tfrecall.cli.session import fail
+
+            discard(sys.stdout)
+            fail(error)
+
     def invoke(self, ctx):
         with _usage_errors_in_one_line():
             return super().invoke(ctx)
@@ -47,9 +60,21 @@ def _usage_errors_in_one_line() -> Iterator[None]:
         yield
     except click.exceptions.NoArgsIsHelpError:  # a group's help, which is no error
         raise
-    except click.UsageError as error:
-        error.ctx = None  # it would print the usage above the message
-        raise
+    except click.UsageError as error:  # it would print the usage above the message
+        from tfrecall.text import brief
+
+        raise click.UsageError(brief(error.format_message())) from error
+
+
+def _open_what_is_closed() -> None:
+    """Open the null device where a standard stream is closed: else the next file opened would take its place."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  for as long as the process lives
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -8,7 +8,7 @@ from tfrecall.cli.session import session
 
 
 @click.command(short_help="Accuracy and recall by class of one saved model.")
-@click.argument("model")
+@click.argument("model", type=options.place)
 @options.dataset
 @options.format
 @options.head
@@ -17,14 +17,10 @@ from tfrecall.cli.session import session
 @options.verbose
 def command(model, dataset, form, head, rescale, preprocess, unsafe, verbose):
     """Print the accuracy, recall, precision and F1 of MODEL, a saved Keras model, on the test images of a data set."""
-    with session(verbose=verbose):
+    with session(verbose=verbose) as result:
         from tfrecall import comparison
         from tfrecall.report import document, terminal
 
         chosen = options.chosen_preprocessing(rescale, preprocess)
         evaluation = comparison.evaluate(model, dataset, unsafe=unsafe, head=head, preprocess=chosen)
-    if form == "table":
-        terminal.show(terminal.render_evaluation(evaluation))
-    else:
-        render = document.to_json if form == "json" else document.evaluation_to_markdown
-        click.echo(render(evaluation), nl=False)
+        result.document(evaluation, form, table=terminal.render_evaluation, markdown=document.evaluation_to_markdown)

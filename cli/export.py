@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import click
 from tfrecall.cli import options
+from tfrecall.cli.printing import say
 from tfrecall.cli.session import session
 
 
 @click.command(short_help="Turn a saved model into a SavedModel or TFLite file for serving.")
-@click.argument("model")
+@click.argument("model", type=options.place)
 @click.option("--format", "form", default="savedmodel", show_default=True, metavar="NAME", help="savedmodel or tflite.")
-@click.option("--output", metavar="PATH", help="Where to write.  [beside MODEL]")
-@click.option("--dataset", metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]")
+@click.option("--output", type=options.place, metavar="PATH", help="Where to write.  [beside MODEL]")
+@click.option(
+    "--dataset", type=options.place, metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @options.head
 @options.preprocessing
@@ -47,4 +50,4 @@ def command(model, form, output, dataset, overwrite, head, rescale, preprocess, 
             head=models.head_of(loaded, head, model),
             preprocess=chosen,
         )
-    click.echo(f"Written to {path}", err=True)
+    say(f"Written to {path}")

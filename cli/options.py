@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+
+class _Place(click.ParamType):
+    """A path, or a name in its place: not empty, and with ~ replaced by the home that it stands for."""
+
+    name = "path"
+
+    def convert(self, value, param, ctx):
+        if not value.strip() or "\0" in value:
+            self.fail(f"expected a name or a path; got {value!r}.", param, ctx)
+        if not value.startswith("~") or os.path.lexists(value):
+            return value
+        expanded = os.path.expanduser(value)
+        if expanded == value:
+            self.fail(f"'{value}' is in the home of a user that does not exist.", param, ctx)
+        return expanded
+
+
+place = _Place()
 
 # Fields of a Recipe that can be overridden, in both phases, in training alone, and in fine-tuning alone.
 _BOTH = (
@@ -35,6 +55,7 @@ _FINE_TUNING = (
 
 dataset = click.option(
     "--dataset",
+    type=place,
     default="digits",
     show_default=True,
     metavar="NAME|PATH",

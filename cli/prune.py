@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import click
 from tfrecall.cli import options
+from tfrecall.cli.printing import say
 from tfrecall.cli.session import progress, session
 
 
 @click.command(short_help="Train or load, prune, fine-tune, and report on each class.")
 @click.option(
-    "--model", default="lenet5", show_default=True, metavar="NAME|PATH", help="A model's name, or a saved Keras model."
+    "--model",
+    type=options.place,
+    default="lenet5",
+    show_default=True,
+    metavar="NAME|PATH",
+    help="A model's name, or a saved Keras model.",
 )
 @options.dataset
 @click.option(
@@ -23,7 +29,7 @@ from tfrecall.cli.session import progress, session
 )
 @click.option("--prune-classifier", is_flag=True, help="Let the classifier layer be pruned too.")
 @options.seed
-@click.option("--output", metavar="DIR", help="Where to write.  [runs/MODEL-DATASET-ALGO-RATIO-seedN]")
+@click.option("--output", type=options.place, metavar="DIR", help="Where to write.  [runs/MODEL-DATASET-ALGO-RATIO-seedN]")
 @options.overwrite
 @options.format
 @options.strategy
@@ -38,9 +44,7 @@ def command(model, algo, prune_classifier, output, overwrite, form, rescale, pre
 
     Leaves a folder with the pruned model (Keras and SavedModel), the baseline, the predictions, the report and its figures.
     """
-    with session(verbose=verbose):
-        from tfrecall.cli.printing import print_report
-
+    with session(verbose=verbose) as result:
         from tfrecall import experiment
 
         recipe = options.chosen_recipe(model, others)
@@ -53,6 +57,6 @@ def command(model, algo, prune_classifier, output, overwrite, form, rescale, pre
             **others,
         )
         report = experiment.run(settings, output, overwrite=overwrite, progress=progress(quiet))
-    print_report(report, form)
+        result.report(report, form)
     if not quiet:
-        click.echo(f"Written to {output or settings.folder}/: open report.html there.", err=True)
+        say(f"Written to {output or settings.folder}/: open report.html there.")

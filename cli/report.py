@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 from tfrecall.cli import options
-from tfrecall.cli.printing import print_report
 from tfrecall.cli.session import session
 
 
 @click.command(short_help="Compare two models, or predictions from anywhere, class by class.")
-@click.argument("before")
-@click.argument("after")
-@click.option("--dataset", metavar="NAME|PATH", help="Where BEFORE or AFTER is a model: the data to test it on.")
+@click.argument("before", type=options.place)
+@click.argument("after", type=options.place, required=False)
+@click.option(
+    "--dataset", type=options.place, metavar="NAME|PATH", help="Where BEFORE or AFTER is a model: the data to test it on."
+)
 @click.option("--level", type=float, default=0.95, show_default=True, help="Confidence level of the intervals.")
 @click.option("--resamples", type=int, default=10_000, show_default=True, help="Bootstrap resamples of the test images.")
 @options.seed
@@ -25,10 +26,14 @@ def command(before, after, dataset, level, resamples, seed, form, head, rescale,
 
     Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and
     y_pred or probabilities, or a .csv with the columns y_true,y_pred.
+
+    Each may also be the folder of a `tfrecall prune` run, which stands for its pruned model. One such folder alone is
+    compared with its own baseline.
     """
     from tfrecall.report.predictions import is_predictions
 
-    with session(verbose=verbose, tensorflow=not (is_predictions(before) and is_predictions(after))):
+    files = is_predictions(before) and (after is None or is_predictions(after))
+    with session(verbose=verbose, tensorflow=not files) as result:
         from tfrecall import comparison
 
         report = comparison.compare(
@@ -42,4 +47,4 @@ def command(before, after, dataset, level, resamples, seed, form, head, rescale,
             head=head,
             preprocess=options.chosen_preprocessing(rescale, preprocess),
         )
-    print_report(report, form)
+        result.report(report, form)

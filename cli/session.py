@@ -7,6 +7,7 @@ logger starts, which no setting silences: so the descriptor is set aside while T
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -16,15 +17,20 @@ import warnings
 from collections.abc import Iterator
 
 import click
+from tfrecall.cli.printing import Output, say
 
 from tfrecall.errors import InputError, TfrecallWarning, TrainingError
+from tfrecall.text import beginning, brief, replaced, without_styles
+
+# What only another path can mend, so that the path was bad input
+_BAD_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES)
 
 
 @contextlib.contextmanager
-def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]:
-    """Run a command's work.
+def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[Output]:
+    """Run a command's work, and print its result.
 
-    Inside, everything that prints goes to standard error; the command prints its result afterwards.
+    Inside, everything that prints goes to standard error; only the `Output` that this gives writes to standard output.
 
     Parameters
     ----------
@@ -32,22 +38,29 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
         Whether to let TensorFlow's messages through, and errors with their tracebacks.
     tensorflow : bool
         Whether the work needs TensorFlow.
+
+    Yields
+    ------
+    Output
     """
+    output = Output(sys.stdout)
     with _signals() as came:
         try:
             if tensorflow:
                 _import_tensorflow(verbose)
             with contextlib.redirect_stdout(sys.stderr):
-                yield
+                yield output
         except click.ClickException:
             raise
         except KeyboardInterrupt:
-            _interrupted()
+            _interrupted(output)
+        except BrokenPipeError:
+            raise
         except Exception as error:  # the last door: its user needs one line, and a way to the rest
             if not came:
-                _fail(error, verbose)
+                fail(error, verbose)
             if came[0] == signal.SIGINT:
-                _interrupted()
+                _interrupted(output)
         if came:  # C code may have made another exception of that which the signal raised, or none
             sys.exit(128 + came[0])
 
@@ -71,8 +84,8 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _interrupted() -> None:
-    click.echo("Interrupted: nothing was written.", err=True)
+def _interrupted(output: Output) -> None:
+    say("Interrupted while printing the result." if output.used else "Interrupted: nothing was written.")
     sys.exit(130)
 
 
@@ -85,24 +98,31 @@ def progress(quiet: bool) -> str:
 
 def _show(message, category, filename, lineno, file=None, line=None):
     if issubclass(category, TfrecallWarning):  # libraries let their own through when they are imported
-        click.echo(f"Warning: {_one_line(message)}", err=True)
+        say(f"Warning: {message}")
 
 
-def _fail(error: Exception, verbose: bool) -> None:
+def fail(error: Exception, verbose: bool = False) -> None:
+    """Say in one line what went wrong, and exit: with 2 if other input would mend it, else with 1."""
     if verbose:
         import traceback
 
-        traceback.print_exception(error)
-    message = str(error)
-    if not isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
-        first = message.strip().partition("\n")[0][:300]
-        message = f"{type(error).__name__}: {first} (--verbose shows all)"
-    click.echo(f"Error: {_one_line(message)}", err=True)
-    sys.exit(2 if isinstance(error, InputError) else 1)
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        click.echo("\n".join(replaced(line, lambda letter: "\ufffd") for line in lines), err=True)
+    say(f"Error: {_message(error)}")
+    bad_path = isinstance(error, OSError) and error.errno in _BAD_PATH and error.filename is not None
+    sys.exit(2 if isinstance(error, InputError) or bad_path else 1)
 
 
-def _one_line(text) -> str:
-    return " ".join(str(text).split())
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return brief(f"{os.fspath(error.filename)}: {error.strerror}.")
+    if isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
+        return brief(error)
+    # A library's error may say what matters below its first line.
+    text = beginning(without_styles(str(error)), 240)
+    return (
+        f"{type(error).__name__}: {text} (--verbose shows all)" if text else f"{type(error).__name__} (--verbose shows all)"
+    )
 
 
 def _import_tensorflow(verbose: bool) -> None:

@@ -7,7 +7,10 @@ import sys
 
 import click
 from tfrecall.cli import options
+from tfrecall.cli.printing import say
 from tfrecall.cli.session import session
+
+from tfrecall.text import brief
 
 
 @click.group(short_help="Many runs over seeds, and what they show together.")
@@ -36,16 +39,17 @@ def init(preset, verbose):
       sizes-up    Good et al. 2022: model sizes under undecayed pruning
       datasets    Good et al. 2022: CIFAR-10 and CIFAR-100
     """  # noqa: D301  the \b is Click's mark of a paragraph that is not to be wrapped
-    with session(verbose=verbose, tensorflow=False):
+    with session(verbose=verbose, tensorflow=False) as result:
         from tfrecall import study
 
-        text = study.preset(preset)
-    click.echo(text, nl=False)
+        result.text(study.preset(preset))
 
 
 @command.command(short_help="Do what is missing of a plan; stop and go on at any time.")
-@click.argument("plan", type=click.Path())
-@click.option("--output", required=True, metavar="DIR", help="The study's folder. What is there already is used.")
+@click.argument("plan", type=options.place)
+@click.option(
+    "--output", type=options.place, required=True, metavar="DIR", help="The study's folder. What is there already is used."
+)
 @click.option("--jobs", type=int, help="Processes, of one thread each.  [as many as processors]")
 @click.option("--retry-failed", is_flag=True, help="Try again what failed.")
 @options.quiet
@@ -66,46 +70,44 @@ def run(plan, output, jobs, retry_failed, quiet, verbose):
             with watching(quiet) as watch:
                 status = study.run(chosen, output, jobs=jobs, retry_failed=retry_failed, watch=watch)
         except KeyboardInterrupt:
-            click.echo("Interrupted: what is done is kept, and the same command goes on.", err=True)
+            say("Interrupted: what is done is kept, and the same command goes on.")
             sys.exit(130)
         failures = study.Store.open(output)[0].failures(chosen) if status.failed else {}
     for failure in failures.values():
-        click.echo(f"Failed: {failure['what']}: {failure['error']}", err=True)
+        say(brief(f"Failed: {failure['what']}: {failure['error']}"))
     if not quiet:
         then = f" Next: tfrecall study report {shlex.quote(output)}" if status.done else ""
-        click.echo(f"{status.done} of {status.total} cells are done.{then}", err=True)
+        say(f"{status.done} of {status.total} cells are done.{then}")
     if status.failed:
-        click.echo(f"{status.failed} failed: see {output}/failed, and try again with --retry-failed.", err=True)
+        say(f"{status.failed} failed: see {output}/failed, and try again with --retry-failed.")
         sys.exit(1)
 
 
 @command.command(short_help="How far a study has got.")
-@click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("--plan", type=click.Path(), help="Another plan than the one that was run last.")
+@click.argument("folder", metavar="DIR", type=options.place)
+@click.option("--plan", type=options.place, help="Another plan than the one that was run last.")
 @options.verbose
 def status(folder, plan, verbose):
     """Tell what of the study in DIR is done, running, failed and missing, and how long it will take."""
-    with session(verbose=verbose, tensorflow=False):
+    with session(verbose=verbose, tensorflow=False) as result:
         from tfrecall.cli.watching import table
 
         from tfrecall import study
-        from tfrecall.report import terminal
 
         store, last = study.Store.open(folder)
         chosen = study.read(plan) if plan else last
-        shown = table(study.status(store, chosen), store.failures(chosen))
-    terminal.show(shown)
+        result.show(table(study.status(store, chosen), store.failures(chosen)))
 
 
 @command.command(short_help="Write the tables, the figures and the page.")
-@click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("--output", metavar="DIR", help="Where to write.  [DIR/report]")
-@click.option("--plan", type=click.Path(), help="Another plan than the one that was run last.")
+@click.argument("folder", metavar="DIR", type=options.place)
+@click.option("--output", type=options.place, metavar="DIR", help="Where to write.  [DIR/report]")
+@click.option("--plan", type=options.place, help="Another plan than the one that was run last.")
 @options.verbose
 def report(folder, output, plan, verbose):
     """Write what the study in DIR shows so far: report.html, tables.md, cells.csv, classes.csv and figures."""
-    with session(verbose=verbose, tensorflow=False):
+    with session(verbose=verbose, tensorflow=False) as result:
         from tfrecall import study
 
         written = study.report(folder, output, study.read(plan) if plan else None)
-    click.echo(f"{written}/report.html")
+        result.line(f"{written}/report.html")

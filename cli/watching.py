@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
-import click
+from tfrecall.cli.printing import say
 
 _SECONDS = 30.0  # between two lines where there is no terminal
 
@@ -49,6 +49,7 @@ def table(status, failures: dict[str, dict]):
     from rich.text import Text
 
     from tfrecall.report.terminal import table as rows
+    from tfrecall.text import brief
 
     counts = [
         ("done", str(status.done)),
@@ -64,7 +65,7 @@ def table(status, failures: dict[str, dict]):
     if status.seconds_left is not None:
         counts.append(("time left", duration(status.seconds_left)))
     parts = [rows("Study", ("", "cells"), counts)]
-    parts += [Text(f"Failed: {failure['what']}: {failure['error']}", style="red") for failure in failures.values()]
+    parts += [Text(brief(f"Failed: {failure['what']}: {failure['error']}"), style="red") for failure in failures.values()]
     return Group(*parts)
 
 
@@ -75,7 +76,7 @@ def _lines() -> Callable:
         settled = status.done + status.failed
         due = time.monotonic() - shown["at"] >= _SECONDS or settled == status.total
         if settled != shown["settled"] and due:
-            click.echo(describe(status), err=True)
+            say(describe(status))
             shown.update(at=time.monotonic(), settled=settled)
 
     return show

@@ -20,11 +20,13 @@ FLOORS = {
     "tfrecall": 0,
     "tfrecall.errors": 0,
     "tfrecall.archives": 1,
+    "tfrecall.text": 0,
     "tfrecall.publishing": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
     "tfrecall.report.slope": 1,
     "tfrecall.report.distortion": 1,
+    "tfrecall.report.labels": 1,
     "tfrecall.report.predictions": 1,
     "tfrecall.report.inference": 1,
     "tfrecall.report.samples": 1,
@@ -51,6 +53,7 @@ FLOORS = {
     "tfrecall.report.export": 5,
     "tfrecall.experiment": 6,
     "tfrecall.comparison": 7,
+    "tfrecall.__main__": 9,
 }
 PACKAGES = {
     "tfrecall.networks": 2,

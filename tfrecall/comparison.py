@@ -11,7 +11,7 @@ from tfrecall.experiment import parameters, remains
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
 from tfrecall.report.performance import performance
-from tfrecall.report.predictions import Predictions, aligned, is_predictions, read
+from tfrecall.report.predictions import Predictions, aligned, is_predictions, is_run, read
 
 
 def evaluate(
@@ -45,7 +45,7 @@ def evaluate(
 
 def compare(
     before: str | os.PathLike,
-    after: str | os.PathLike,
+    after: str | os.PathLike | None = None,
     *,
     dataset: str | None = None,
     level: float = 0.95,
@@ -60,7 +60,8 @@ def compare(
     Parameters
     ----------
     before, after : path-like
-        A saved Keras model, or a file that `tfrecall.report.predictions.read` reads.
+        A saved Keras model, or what `tfrecall.report.predictions.read` reads: a file of predictions, or a run's folder,
+        which stands for its pruned model. One run alone, or on both sides, is compared with its own baseline.
     dataset : str, optional
         What to test models on; needed if either side is one.
     level, resamples, seed
@@ -82,6 +83,13 @@ def compare(
     InputError
         If a side cannot be read, or the two are not about the same images and classes.
     """
+    if after is None:
+        if not is_run(before):
+            raise InputError(
+                "Missing argument 'AFTER': alone, only a run's folder, or its predictions.npz, can be reported on."
+            )
+        after = before
+    own_baseline = is_run(before) and is_run(after) and os.path.samefile(before, after)
     if dataset is not None and is_predictions(before) and is_predictions(after):
         raise InputError("--dataset is for testing models, but both sides are files of predictions: leave it out.")
     if head is not None and is_predictions(before) and is_predictions(after):
@@ -89,12 +97,13 @@ def compare(
     if preprocess is not None and is_predictions(before) and is_predictions(after):
         raise InputError("--rescale and --preprocess are for testing models, but both sides are files of predictions.")
     sides, loaded = [], []
-    for path in (before, after):
+    for path, side in ((before, "before" if own_baseline else "after"), (after, "after")):
         if is_predictions(path):
-            sides.append(read(path))
+            sides.append(read(path, side))
         elif dataset is None:
             raise InputError(
-                f"{path} is no .npz or .csv file of predictions: for a model, name the data to test it on with --dataset."
+                f"{path} is no file of predictions (.npz or .csv) and no run's folder: for a model, name its test data with "
+                "--dataset."
             )
         else:
             model, predictions = _tested(path, dataset, unsafe, head, preprocess)

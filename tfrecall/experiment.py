@@ -20,6 +20,7 @@ from tfrecall.report.distortion import distortion
 from tfrecall.report.export import export
 from tfrecall.report.performance import performance
 from tfrecall.settings import Settings, stem
+from tfrecall.text import one_line
 from tfrecall.training import Recipe
 
 #: what a run writes into its folder, and all that overwriting replaces
@@ -402,4 +403,4 @@ def _steps(split, recipe: Recipe) -> int:
 
 def _say(progress: str, line: str) -> None:
     if progress != "none":
-        print(line, flush=True)
+        print(one_line(line), flush=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 import warnings
 from contextlib import contextmanager
 
 from rich.cells import cell_len
 
-from tfrecall.report.document import one_line
+from tfrecall.text import one_line
 
 #: Okabe & Ito's, which colour-blind readers tell apart, the first two for what is shown in pairs
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
@@ -26,7 +25,7 @@ def new(width: float, height: float):
 
 def label(name: str, columns: int) -> str:
     """Return a name for Matplotlib to write, in so many columns at most, of which a wide letter takes two."""
-    name = "".join("\ufffd" if unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in one_line(name))
+    name = one_line(name)
     if cell_len(name) > columns:
         name = name[:columns]
         while cell_len(name) >= columns:

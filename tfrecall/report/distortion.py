@@ -21,6 +21,9 @@ import numpy as np
 from tfrecall.errors import InputError
 from tfrecall.report.performance import divide, measured, validated
 from tfrecall.report.slope import Alpha, describe_alpha, outcomes, slope
+from tfrecall.text import one_line
+
+_MOST_RESAMPLES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,13 @@ class Distortion:
 
     def __str__(self) -> str:
         """Return the table: one line a class, the worst hit first, and the verdict."""
-        width = min(24, max([5, *map(len, self.class_names)]))
+        class_names = [one_line(name) for name in self.class_names]
+        width = min(24, max([5, *map(len, class_names)]))
         lines = [
             f"{'class':<{width}}  support   recall before → after   change   balance → after      I",
         ]
         for c in self.worst_first:
-            name = " ".join(self.class_names[c].split())
-            name = name if len(name) <= width else name[: width - 1] + "…"
+            name = class_names[c] if len(class_names[c]) <= width else class_names[c][: width - 1] + "…"
             if not self.support[c]:
                 lines.append(f"{name:<{width}}  {0:>7}   no test images")
                 continue
@@ -139,7 +142,7 @@ def distortion(
     level : float
         Confidence level of the intervals, in (0, 1).
     resamples : int
-        Bootstrap resamples of the test images, at least 100.
+        Bootstrap resamples of the test images, 100 to 1,000,000.
     seed : int
         Seed of the bootstrap.
 
@@ -169,8 +172,8 @@ def distortion(
     """
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1, such as 0.95; got {level:g}.")
-    if resamples < 100:
-        raise InputError(f"resamples must be at least 100; got {resamples}.")
+    if not 100 <= resamples <= _MOST_RESAMPLES:
+        raise InputError(f"resamples must be at least 100 and at most {_MOST_RESAMPLES:,}; got {resamples:,}.")
     if seed < 0:
         raise InputError(f"seed must be at least 0; got {seed}.")
     given = {"before": before, "after": after, **({} if one_shot is None else {"one_shot": one_shot})}

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from tfrecall.report.distortion import Distortion
 from tfrecall.report.performance import Performance
 from tfrecall.report.slope import Alpha, describe_alpha, verdict_sentence
+from tfrecall.text import one_line, replaced
 
 TITLE = "What pruning did to recall"
 BY_CLASS = "Recall by class"
@@ -91,7 +92,8 @@ def evaluation(measured: Performance, **context) -> dict:
 
 def evaluation_to_markdown(document: dict) -> str:
     """Return an evaluation as Markdown."""
-    lines = [f"# {document['model']} on {document['dataset']}", "", f"- accuracy {document['accuracy']:.4f}", ""]
+    title = markdown_text(f"{document['model']} on {document['dataset']}")
+    lines = [f"# {title}", "", f"- accuracy {document['accuracy']:.4f}", ""]
     return "\n".join(lines + markdown_table(EVALUATION_HEADER, evaluation_rows(document))) + "\n"
 
 
@@ -125,9 +127,14 @@ def alpha_of(document: dict) -> Alpha:
     return Alpha(**document["alpha"])
 
 
-def to_json(document: dict) -> str:
-    """Return a report as JSON, the same bytes for the same report."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(document: dict, *, ascii_only: bool = False) -> str:
+    """Return a report as JSON, the same bytes for the same report.
+
+    What a terminal would act on is written as JSON's own escapes, and with `ascii_only` all letters beyond ASCII: whoever
+    reads it gets the exact names.
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+    return replaced(text, lambda letter: json.dumps(letter)[1:-1])
 
 
 def to_markdown(document: dict) -> str:
@@ -173,12 +180,7 @@ def class_cells(row: dict) -> tuple[str, ...]:
 def layer_cells(row: dict) -> tuple[str, ...]:
     """Return the cells of a weight's line in a table, under `LAYER_HEADER`."""
     left = "nothing left" if row["kept"] == 0 else ">99.9%" if row["sparsity"] > 0.999 else f"{row['sparsity']:.1%}"
-    return row["path"], f"{row['weights']:,}", f"{row['kept']:,}", left
-
-
-def one_line(name: str) -> str:
-    """Return a class's name without line breaks and tabs, which would break tables and pictures."""
-    return " ".join(name.split())
+    return one_line(row["path"]), f"{row['weights']:,}", f"{row['kept']:,}", left
 
 
 def short(name: str, letters: int) -> str:
@@ -238,7 +240,8 @@ def markdown_table(header, rows) -> list[str]:
 
 
 def markdown_text(text: str) -> str:
-    """Return a text for Markdown in which nothing is markup."""
+    """Return a text for Markdown, on one line, in which nothing is markup."""
     # Square brackets alone are no markup, and intervals are full of them: only a link's parenthesis is.
     # Nor are underscores within a word.
-    return re.sub(r"([\\`*$]|(?<=\])\(|\b_(?!\w)|(?<!\w)_)", r"\\\1", text).replace("<", "&lt;")
+    text = re.sub(r"&(?=#?\w+;)", "&amp;", one_line(text)).replace("<", "&lt;")
+    return re.sub(r"([\\`*$~]|(?<=\])\(|\b_(?!\w)|(?<!\w)_)", r"\\\1", text)

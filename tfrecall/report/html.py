@@ -117,7 +117,11 @@ def _layers(report: dict) -> page.Table:
 def _origin(report: dict) -> list[tuple[str, str]]:
     given = {**report, "ratio": report["ratio"]["requested"]}
     facts = [(label, given.get(key)) for key, label in _ORIGIN.items()]
-    return [(label, f"{value:g}" if isinstance(value, float) else str(value)) for label, value in facts if value is not None]
+    return [
+        (label, f"{value:g}" if isinstance(value, float) else doc.one_line(value))
+        for label, value in facts
+        if value is not None
+    ]
 
 
 def _name(row: dict) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import IO
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from tfrecall.report import document as doc
 from tfrecall.report.slope import describe_alpha, verdict_sentence
+from tfrecall.text import one_line
 
 _COLOURS = {"intensified": "red", "de-intensified": "green", "inconclusive": "yellow", "not identifiable": "yellow"}
 _SHOWN = 20  # classes: the worst hit; the rest is in report.md
@@ -25,7 +27,8 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, w
             result.add_column(name, max_width=None if index else 34)
         else:
             result.add_column(name, justify="right", no_wrap=True)
-    for name, *others in rows:
+    for row in rows:
+        name, *others = map(one_line, row)
         # Rich narrows no column that must not wrap, so it is the name that must not, and not its column.
         result.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *map(Text, others))
     return result
@@ -54,9 +57,9 @@ def render_evaluation(document: dict) -> RenderableType:
     return Group(table(title, doc.EVALUATION_HEADER, rows[:_SHOWN]), Text(f"accuracy {document['accuracy']:.4f}"))
 
 
-def show(what: RenderableType) -> None:
-    """Print to standard output, in the terminal's width, or in 80 columns where there is none."""
-    console = Console()
+def show(what: RenderableType, file: IO[str] | None = None) -> None:
+    """Print to a stream, standard output by default, in the terminal's width, or in 80 columns where there is none."""
+    console = Console(file=file)
     if not console.is_terminal:
-        console = Console(width=80)
+        console = Console(file=file, width=80)
     console.print(what)

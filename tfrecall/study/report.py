@@ -20,6 +20,7 @@ from tfrecall.study.images import redrawn
 from tfrecall.study.plan import Plan
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
+from tfrecall.text import spreadsheet_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +75,10 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table of plain numbers and names as CSV: comma, point, UTF-8, nothing where there is no value."""
+    columns = [column for column in ("dataset", "class") if column in table]
+    table = table.assign(**{column: table[column].map(spreadsheet_cell) for column in columns})
     # Python before 3.13 puts no quotation marks round a name with a carriage return, which ends a row for most readers.
-    returns = any("\r" in name for column in ("dataset", "class") if column in table for name in table[column].unique())
+    returns = any("\r" in name for column in columns for name in table[column].unique())
     quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
     table.to_csv(path, index=False, lineterminator="\n", quoting=quoting)
 
