@@ -68,7 +68,7 @@ def run(plan, output, jobs, retry_failed, quiet, verbose):
 
         try:
             with watching(quiet) as watch:
-                status = study.run(chosen, output, jobs=jobs, retry_failed=retry_failed, watch=watch)
+                status = study.run(chosen, output, jobs=jobs, retry_failed=retry_failed, watch=watch, tell=_damaged)
         except KeyboardInterrupt:
             say("Interrupted: what is done is kept, and the same command goes on.")
             sys.exit(130)
@@ -94,9 +94,14 @@ def status(folder, plan, verbose):
 
         from tfrecall import study
 
-        store, last = study.Store.open(folder)
-        chosen = study.read(plan) if plan else last
-        result.show(table(study.status(store, chosen), store.failures(chosen)))
+        store, chosen = study.Store.open(folder, study.read(plan) if plan else None)
+        inspection = study.inspect(store, chosen.cells)
+        progress = study.status(store, chosen, damaged=inspection.damaged)
+        result.show(table(progress, store.failures(chosen)))
+        for damage in inspection.damaged.values():  # not in the table, which would break paths into lines
+            result.line(f"Damaged: {damage}; the next run does it again")
+        if inspection.unsigned:
+            result.line(f"{len(inspection.unsigned)} results of version 0.1 have no checksums: the next run adds them.")
 
 
 @command.command(short_help="Write the tables, the figures and the page.")
@@ -105,9 +110,22 @@ def status(folder, plan, verbose):
 @click.option("--plan", type=options.place, help="Another plan than the one that was run last.")
 @options.verbose
 def report(folder, output, plan, verbose):
-    """Write what the study in DIR shows so far: report.html, tables.md, cells.csv, classes.csv and figures."""
+    """Write what the study in DIR shows so far: report.html, tables.md, cells.csv, classes.csv and figures.
+
+    Exit code 1 means that damaged results were left out, and names them.
+    """
+    damaged: list[str] = []
     with session(verbose=verbose, tensorflow=False) as result:
         from tfrecall import study
 
-        written = study.report(folder, output, study.read(plan) if plan else None)
+        written = study.report(folder, output, study.read(plan) if plan else None, tell=damaged.append)
         result.line(f"{written}/report.html")
+    for line in damaged:
+        _damaged(line)
+    if damaged:
+        say(f"`tfrecall study run` does what is damaged again: {len(damaged)} left out here.")
+        sys.exit(1)
+
+
+def _damaged(line: str) -> None:
+    say(f"Damaged: {line}")

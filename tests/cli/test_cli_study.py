@@ -162,28 +162,37 @@ class TestRun:
 
     def test_a_cell_that_fails_is_named_and_the_exit_code_says_so(self, ran, tmp_path):
         shutil.copytree(ran[0] / "study", "study")
-        store, plan = Store.open("study")
-        control, pruned = plan.cells
-        baseline = store.path(pruned.baseline_key) / "baseline.keras"
-        shutil.rmtree(store.path(pruned.key))
-        shutil.copy(baseline, "kept.keras")
-        baseline.write_bytes(baseline.read_bytes()[:1000])
-        result = invoke("run", ran[0] / "plan.toml", "--output", "study", "--quiet")
+        Path("wild.toml").write_text(f"{TINY}fine_tune_learning_rate = 1e30\n")
+        result = invoke("run", "wild.toml", "--output", "study", "--quiet")
         assert result.exit_code == 1
         assert result.stdout == ""
-        failed, hint = result.stderr.splitlines()
-        assert failed.startswith("Failed: lenet5, digits, magnitude 10, seed 0: ")
-        assert hint == "1 failed: see study/failed, and try again with --retry-failed."
-        assert store.done(control.key)
+        *failed, hint = result.stderr.splitlines()
+        assert [line.partition(": TrainingError")[0] for line in failed] == [
+            "Failed: lenet5, digits, control, seed 0",
+            "Failed: lenet5, digits, magnitude 10, seed 0",
+        ]
+        assert hint == "2 failed: see study/failed, and try again with --retry-failed."
         shown = succeed("status", "study").stdout
-        assert re.search(r"failed +1 *\n", shown)
+        assert re.search(r"failed +2 *\n", shown)
         assert "Failed: lenet5, digits, magnitude 10, seed 0" in shown
-        again = invoke("run", ran[0] / "plan.toml", "--output", "study")
+        again = invoke("run", "wild.toml", "--output", "study")
         assert again.exit_code == 1  # it is not tried again
-        assert "1 of 2 cells are done." in again.stderr
-        shutil.copy("kept.keras", baseline)
-        assert succeed("run", ran[0] / "plan.toml", "--output", "study", "--retry-failed").stderr.count("Failed") == 0
-        assert store.done(pruned.key)
+        assert "0 of 2 cells are done." in again.stderr
+        assert succeed("run", ran[0] / "plan.toml", "--output", "study").stderr.count("Failed") == 0
+
+    def test_what_is_damaged_is_named_and_done_again(self, ran, tmp_path):
+        shutil.copytree(ran[0] / "study", "study")
+        store, plan = Store.open("study")
+        baseline = store.path(plan.cells[0].baseline_key) / "baseline.keras"
+        baseline.write_bytes(baseline.read_bytes()[:1000])
+        Path("study/study.json").unlink()
+        (line,) = refused("status", "study").splitlines()
+        assert "study.json is missing: `tfrecall study run plan.toml --output study` writes it again" in line
+        result = succeed("run", ran[0] / "plan.toml", "--output", "study", "--quiet")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"Damaged: {baseline} has 1,000 bytes, and was written with ")
+        assert line.endswith("and done again")
+        assert "Damaged" not in succeed("status", "study").stdout
 
     def test_control_c_ends_it_and_its_workers(self, tmp_path):
         Path("plan.toml").write_text(TINY.replace("epochs = 1\n", "epochs = 1000\n", 1))
@@ -304,4 +313,5 @@ def test_help_fits_eighty_columns():
 
 
 def test_what_was_planned_last_is_remembered(partly):
-    assert json.loads(Path("study/study.json").read_text()) == to_dict(PLAN)
+    content = json.loads(Path("study/study.json").read_text())
+    assert {key: value for key, value in content.items() if key != "sha256"} == to_dict(PLAN)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import math
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
+from tfrecall.study import manifest
 from tfrecall.study.cell import Cell
 from tfrecall.study.frames import compression
+from tfrecall.study.inspection import digest
 from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
 
@@ -25,7 +29,13 @@ SLOPES = {"magnitude": (0.9, 1.4), "random": (1.2, 1.7)}
 
 VERSIONS = {"python": "3.11.7", "tensorflow": "2.21.0"}
 
+CONFIG = {"versions": VERSIONS, "machine": {"system": "Linux", "processor": "x86_64"}}
+
+RESAMPLES = 200  # of the test images
+
 _PARAMETERS = 61_706
+
+COUNTS = {"total": _PARAMETERS, "prunable": 60_000, "classifier": 1_000}
 
 
 def study(
@@ -76,18 +86,25 @@ def study(
             share = 0.0 if cell.control else 0.02 * (1 + at) if lost is None else lost[settings.algorithm][at]
             labels, *predictions = _predictions(cell, recalls, slope, share, images, alike)
             before, one_shot, after = predictions
-            _write(store, cell.baseline_key, {"parameters": {"total": _PARAMETERS}}, "config.json", 2.0)
+            config = {**CONFIG, "settings": dataclasses.asdict(settings), "class_names": list(names)}
+            _write(store, cell.baseline_key, config | {"parameters": COUNTS}, "config.json", 2.0)
             np.savez(store.path(cell.baseline_key) / "predictions.npz", y_true=labels, y_pred=before)
+            with zipfile.ZipFile(store.path(cell.baseline_key) / "baseline.keras", "w") as model:
+                model.writestr("weights", cell.baseline_key)
+            manifest.write(store.path(cell.baseline_key), cell.baseline_key, cell.baseline_identity)
             _write(store, cell.key, _report(cell, names, labels, *predictions), "report.json", 1.0)
             np.savez(store.path(cell.key) / "predictions.npz", one_shot=one_shot, after=after)
-            _write(
-                store,
-                cell.key,
-                {"versions": VERSIONS, "machine": {"system": "Linux", "processor": "x86_64"}},
-                "config.json",
-                1.0,
-            )
+            _write(store, cell.key, config, "config.json", 1.0)
+            against = digest({"y_true": labels, "y_pred": before})
+            manifest.write(store.path(cell.key), cell.key, cell.identity, against)
     return store
+
+
+def resign(store: Store, plan: Plan) -> None:
+    """Give results that were changed on purpose the manifests of what they are now."""
+    for cell in plan.cells:
+        manifest.write(store.path(cell.baseline_key), cell.baseline_key, cell.baseline_identity)
+        manifest.write(store.path(cell.key), cell.key, cell.identity, digest(store.predictions(cell.baseline_key)))
 
 
 def _predictions(
@@ -110,7 +127,7 @@ def _predictions(
 
 def _report(cell: Cell, names: Sequence[str], labels: np.ndarray, first, one_shot, last) -> dict:
     settings = cell.settings
-    measured = distortion(labels, first, last, class_names=names, one_shot=one_shot, resamples=200, seed=settings.seed)
+    measured = distortion(labels, first, last, class_names=names, one_shot=one_shot, resamples=RESAMPLES, seed=settings.seed)
     t = compression(settings.ratio)
     return document.report(
         measured,

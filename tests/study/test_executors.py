@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 
 from tfrecall.errors import InputError, TrainingError
-from tfrecall.study import executors
+from tfrecall.study import executors, tasks
 from tfrecall.study.frames import frames
+from tfrecall.study.inspection import inspect
 from tfrecall.study.plan import Plan, to_dict
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
@@ -32,8 +33,8 @@ pytestmark = pytest.mark.timeout(900)  # a minute or so each, but several proces
 PLAN = Plan(algorithms=("mp", "rp"), ratios=(2, 10), seeds=(0, 1), overrides=(("epochs", 2), ("fine_tune_epochs", 1)))
 # Two cells on one of its baselines that take some seconds, so that there is time to disturb them.
 LONG = replace(PLAN, algorithms=("mp",), ratios=(2,), seeds=(0,), overrides=(("epochs", 2), ("fine_tune_epochs", 30)))
-CELL = {"config.json", "report.json", "predictions.npz", "seconds.json"}
-BASELINE = {"config.json", "baseline.keras", "predictions.npz", "seconds.json"}
+CELL = {"config.json", "report.json", "predictions.npz", "seconds.json", "manifest.json"}
+BASELINE = {"config.json", "baseline.keras", "predictions.npz", "seconds.json", "manifest.json"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 SINGLE = """
@@ -52,7 +53,7 @@ for index in sys.argv[3:]:
 # A runner that says what its workers begin.
 RUNNER = """
 import json, os, sys
-from tfrecall.study import executors
+from tfrecall.study import executors, tasks
 from tfrecall.study.plan import from_dict
 
 class Telling(executors._Worker):
@@ -345,13 +346,17 @@ def test_a_killed_worker_is_replaced_and_what_kills_two_has_failed(copied):
 class TestFailures:
     """In this process, which does as a worker does."""
 
-    def test_what_fails_is_recorded_and_the_rest_goes_on(self, copied):
+    def test_what_fails_is_recorded_and_the_rest_goes_on(self, copied, monkeypatch):
         control, pruned, *_, other = PLAN.cells[:7]
         store = copied(without=[control, pruned, other])
-        baseline = store.path(pruned.baseline_key) / "baseline.keras"
-        content = baseline.read_bytes()
-        baseline.write_bytes(content[: len(content) // 2])
-        begun = []
+        begun, run_cell = [], tasks.run_cell
+
+        def fail(store, cell, bench):
+            if cell.settings.seed == 0:
+                raise InputError("it cannot\nbe done")
+            run_cell(store, cell, bench)
+
+        monkeypatch.setattr(tasks, "run_cell", fail)
         work(store, PLAN, begun.append)
         assert sorted(begun) == sorted([control.key, pruned.key, other.key])
         failures = store.failures(PLAN)
@@ -359,8 +364,7 @@ class TestFailures:
         for cell in (control, pruned):
             failure = failures[cell.key]
             assert failure["what"] == str(cell)
-            assert re.match(r"InputError: .*baseline\.keras", failure["error"])
-            assert "\n" not in failure["error"]
+            assert failure["error"] == "InputError: it cannot be done"
             assert failure["details"].startswith("Traceback (most recent call last):\n")
         assert (status(store, PLAN).done, status(store, PLAN).failed) == (8, 2)
         assert store.done(other.key)
@@ -368,12 +372,70 @@ class TestFailures:
         assert (found.done, found.failed, found.missing) == (8, 2, 0)
         assert store.failures(PLAN) == failures
 
-        baseline.write_bytes(content)
+        monkeypatch.undo()
         store.forget_failures(PLAN)
         begun.clear()
         work(store, PLAN, begun.append)
         assert sorted(begun) == sorted([control.key, pruned.key])
         assert status(store, PLAN).done == 10
+
+    @pytest.mark.parametrize("signed", [True, False])
+    def test_a_baseline_that_is_damaged_meanwhile_is_trained_again(self, copied, undisturbed, signed):
+        """And its finished cells, which fit the new one, are left alone."""
+        pruned = PLAN.cells[1]
+        store = copied(without=[pruned])
+        baseline = store.path(pruned.baseline_key) / "baseline.keras"
+        baseline.write_bytes(baseline.read_bytes()[:-100])
+        if not signed:
+            (baseline.parent / "manifest.json").unlink()
+        begun = []
+        work(store, PLAN, begun.append)
+        assert begun == [pruned.baseline_key, pruned.key]
+        assert store.failures(PLAN) == {}
+        assert not inspect(store, PLAN.cells, thorough=True).damaged
+        assert reports(store) == reports(undisturbed.store)
+        assert (store.root / "damaged" / pruned.baseline_key.replace("/", "-")).is_dir()
+
+    def test_what_is_damaged_is_done_again_by_a_run_and_ends_with_the_same_bytes(self, copied, undisturbed):
+        store, (first, second, third, *_) = copied(), PLAN.cells
+        report = store.path(first.key) / "report.json"
+        report.write_text(report.read_text().replace("0.9", "0.8"))
+        shutil.rmtree(store.path(second.key))
+        store.path(second.key).symlink_to(store.path(third.key))
+        (store.path(PLAN.cells[-1].baseline_key) / "config.json").write_text("{}")
+        told = []
+        found = executors.run(PLAN, store.root, jobs=1, tell=told.append)
+        assert (found.done, found.failed) == (10, 0)
+        assert len(told) == 3
+        for path in (report, store.path(second.key), store.path(PLAN.cells[-1].baseline_key) / "config.json"):
+            assert [line for line in told if line.startswith(f"{path} ")], told
+        assert not inspect(store, PLAN.cells, thorough=True).damaged
+        assert reports(store) == reports(undisturbed.store)
+        assert len(list((store.root / "damaged").iterdir())) == 3
+
+    def test_data_that_change_under_a_study_make_no_result(self, tmp_path):
+        """Neither at the start of a run nor in a worker, which may begin much later."""
+        rng = np.random.default_rng(0)
+
+        def write(value):
+            images = rng.integers(0, value, (60, 8, 8, 1)).astype("uint8")
+            labels = np.arange(60) % 3
+            np.savez(tmp_path / "data.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+
+        write(255)
+        plan = replace(
+            PLAN, datasets=(str(tmp_path / "data.npz"),), algorithms=("mp",), ratios=(2,), seeds=(0,), fingerprints=()
+        )
+        write(100)
+        with pytest.raises(InputError, match=r"the files of data set .*data\.npz have changed since the plan was read"):
+            executors.run(plan, tmp_path / "study")
+        assert not (tmp_path / "study").exists()
+        store = Store.create(tmp_path / "study", plan)
+        work(store, plan)
+        (failure,) = store.failures(plan).values()
+        assert "data.npz have changed since the plan was read" in failure["error"]
+        assert not (store.root / "cells").exists()
+        assert not (store.root / "baselines").exists()
 
     def test_fine_tuning_that_diverges_fails_on_the_baseline_that_is_there(self, copied):
         store = copied()

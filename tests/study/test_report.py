@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 
 import pytest
 from browser import column, cut_off, faint
-from study.synthetic import HOSTILE, NAMES, PLAN, study
+from study.synthetic import HOSTILE, NAMES, PLAN, resign, study
 
 from tfrecall.errors import InputError
 from tfrecall.study import figures, report
@@ -71,6 +71,7 @@ def test_it_says_what_the_cells_were_run_with(small):
     assert "- run with: python 3.11.7, tensorflow 2.21.0\n- machine: Linux x86_64\n" in text
     config = next((small / "cells").iterdir()) / "config.json"
     config.write_text(config.read_text().replace("2.21.0", "2.22.0").replace("x86_64", "arm64"))
+    resign(Store(small), SMALL)
     report(small)
     text = (small / "report" / "tables.md").read_text(encoding="utf-8")
     assert "- run with: python 3.11.7, tensorflow 2.21.0 and 2.22.0\n" in text

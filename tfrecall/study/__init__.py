@@ -5,9 +5,25 @@ Nothing of it loads TensorFlow before it is called.
 """
 
 from tfrecall.study.executors import run
+from tfrecall.study.inspection import Inspection, inspect
 from tfrecall.study.plan import PRESETS, Plan, parse, preset, read
+from tfrecall.study.repair import repair
 from tfrecall.study.report import report
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
 
-__all__ = ["PRESETS", "Plan", "Status", "Store", "parse", "preset", "read", "report", "run", "status"]
+__all__ = [
+    "PRESETS",
+    "Inspection",
+    "Plan",
+    "Status",
+    "Store",
+    "inspect",
+    "parse",
+    "preset",
+    "read",
+    "repair",
+    "report",
+    "run",
+    "status",
+]

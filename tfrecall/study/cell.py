@@ -42,13 +42,18 @@ class Cell:
     @cached_property
     def baseline_key(self) -> str:
         """Where the trained baseline is stored: the same for all cells that prune it."""
-        return f"baselines/{_digest(self._baseline())}"
+        return f"baselines/{_digest(self.baseline_identity)}"
 
     @cached_property
     def key(self) -> str:
         """Where the cell is stored: a hash of exactly what determines its result."""
+        return f"cells/{_digest(self.identity)}"
+
+    @property
+    def identity(self) -> dict:
+        """Exactly what determines the cell's result."""
         settings, recipe = self.settings, self.settings.recipe
-        identity = self._baseline() | {
+        identity = self.baseline_identity | {
             "fine_tune_epochs": recipe.fine_tune_epochs,
             "fine_tune_learning_rate": recipe.fine_tune_learning_rate,
             "ratio": None,
@@ -65,9 +70,11 @@ class Cell:
             }
             if criteria.CRITERIA[algorithm].needs_data:
                 identity["score_examples"] = recipe.score_examples
-        return f"cells/{_digest(identity)}"
+        return identity
 
-    def _baseline(self) -> dict:
+    @property
+    def baseline_identity(self) -> dict:
+        """Exactly what determines the trained baseline."""
         settings = self.settings
         recipe = {k: v for k, v in dataclasses.asdict(settings.recipe).items() if k not in _FINE_TUNING}
         if settings.recipe.optimizer != "sgd":

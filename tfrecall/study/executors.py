@@ -15,7 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfrecall.errors import InputError, TrainingError
+from tfrecall.study.inspection import Inspection, inspect
 from tfrecall.study.plan import Plan, to_dict
+from tfrecall.study.repair import repair
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
 
@@ -31,8 +33,9 @@ def run(
     jobs: int | None = None,
     retry_failed: bool = False,
     watch: Callable[[Status], None] = lambda status: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Status:
-    """Do what is missing of a plan.
+    """Do what is missing of a plan, and what is damaged.
 
     Stopped at any moment, it loses the cells that are being worked on and nothing else; run again, it goes on. Any number
     of runs may work on one folder.
@@ -48,6 +51,8 @@ def run(
         Whether to try again what failed.
     watch : callable
         Called with the `Status` every two seconds.
+    tell : callable
+        Called with a line for each damaged result that is moved into the folder ``damaged`` and done again.
 
     Returns
     -------
@@ -64,8 +69,11 @@ def run(
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1; got {jobs}.")
     Store.require_place(folder)
-    require_possible(plan, Store(Path(folder)))
-    store = Store.create(folder, plan)
+    store = Store(Path(folder))
+    inspection = inspect(store, plan.cells, thorough=True)
+    require_possible(plan, store, inspection)
+    Store.create(folder, plan)
+    repair(store, plan, inspection, tell)
     if retry_failed:
         store.forget_failures(plan)
     wanted = min(jobs or (_processors() if plan.strategy == "cpu" else 1), sum(not store.settled(c) for c in plan.cells))
@@ -97,9 +105,13 @@ def run(
     return result
 
 
-def require_possible(plan: Plan, store: Store) -> None:
+def require_possible(plan: Plan, store: Store, inspection: Inspection) -> None:
     """Raise InputError if a cell of a plan can never be done: no such data, or a ratio that its model cannot reach."""
     from tfrecall import experiment
+    from tfrecall.study import tasks
+
+    for cell in {cell.fingerprint: cell for cell in plan.cells if cell.key not in inspection.sound}.values():
+        tasks.require_unchanged(cell)
 
     if plan.strategy == "gpu":
         import tensorflow as tf
@@ -108,7 +120,7 @@ def require_possible(plan: Plan, store: Store) -> None:
             raise InputError("strategy 'gpu' needs a GPU that TensorFlow sees, and there is none: use cpu.")
     counts: dict[tuple[str, str], dict] = {}
     for cell in plan.cells:
-        if store.done(cell.baseline_key):
+        if cell.baseline_key in inspection.sound:
             kind = cell.settings.model, cell.settings.dataset
             counts[kind] = counts.get(kind) or store.read(f"{cell.baseline_key}/config.json")["parameters"]
     for cell in plan.cells:

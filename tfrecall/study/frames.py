@@ -10,6 +10,7 @@ from tfrecall import sparsity
 from tfrecall.errors import InputError
 from tfrecall.report.document import COLUMNS
 from tfrecall.study.cell import Cell
+from tfrecall.study.inspection import Inspection, inspect
 from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
 
@@ -37,14 +38,17 @@ _ALPHA = {
 _CLASS = ("support", *(name for name in COLUMNS if not name.startswith("balance_")))
 
 
-def frames(store: Store, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
+def frames(store: Store, plan: Plan, inspection: Inspection | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return what a study has measured so far.
 
     Parameters
     ----------
     store : Store
     plan : Plan
-        Its cells that are done, in its order of data sets, models, algorithms, ratios and seeds, whatever is missing.
+        Its cells that are done and whole, in its order of data sets, models, algorithms, ratios and seeds, whatever is
+        missing or damaged.
+    inspection : Inspection, optional
+        Which are whole, where that is known already.
 
     Returns
     -------
@@ -58,18 +62,23 @@ def frames(store: Store, plan: Plan) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises
     ------
     InputError
-        If nothing is done yet.
+        If nothing is done yet, or all of it is damaged.
     """
     import pandas as pd
 
+    inspection = inspection or inspect(store, plan.cells, thorough=True)
     cells, classes = [], []
     for cell in sorted(plan.cells, key=_in_order_of(plan)):
-        if store.done(cell.key):
+        if cell.key in inspection.sound:
             report, identity = store.read(f"{cell.key}/report.json"), _identity(cell)
             cells.append({**identity, **_cell(cell, report)})
             classes += [
                 {**identity, "class": row["class"], **{name: row[name] for name in _CLASS}} for row in report["classes"]
             ]
+    if not cells and inspection.damaged:
+        damage = next(iter(inspection.damaged.values()))
+        more = f" (and {len(inspection.damaged) - 1} more)" if len(inspection.damaged) > 1 else ""
+        raise InputError(f"no result in {store.root} can be used: {damage}{more}; run the study again, which does it again.")
     if not cells:
         raise InputError(f"no cell of the plan in {store.root} is done yet: run the study first.")
     return pd.DataFrame(cells), pd.DataFrame(classes)

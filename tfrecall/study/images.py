@@ -10,19 +10,22 @@ import numpy as np
 from tfrecall.errors import InputError
 from tfrecall.report.resampling import RESAMPLES, Terms, resampled
 from tfrecall.study.cell import Cell
+from tfrecall.study.inspection import Inspection, inspect
 from tfrecall.study.plan import Plan
 from tfrecall.study.store import Store
 
 
-def redrawn(store: Store, plan: Plan, resamples: int = RESAMPLES) -> dict[str, Terms]:
+def redrawn(store: Store, plan: Plan, resamples: int = RESAMPLES, inspection: Inspection | None = None) -> dict[str, Terms]:
     """Return the terms of each cell's slope on resampled test images.
 
     Parameters
     ----------
     store : Store
     plan : Plan
-        Its cells that are done.
+        Its cells that are done and whole.
     resamples : int
+    inspection : Inspection, optional
+        Which are whole, where that is known already.
 
     Returns
     -------
@@ -32,23 +35,24 @@ def redrawn(store: Store, plan: Plan, resamples: int = RESAMPLES) -> dict[str, T
     Raises
     ------
     InputError
-        If predictions cannot be read, or are not about the same images.
+        If predictions are not about the same images.
     """
+    sound = (inspection or inspect(store, plan.cells, thorough=True)).sound
     found = {}
     for dataset in plan.datasets:
-        cells = {cell.key: cell for cell in plan.cells if cell.settings.dataset == dataset and store.done(cell.key)}
+        cells = {cell.key: cell for cell in plan.cells if cell.settings.dataset == dataset and cell.key in sound}
         if cells:
             found |= _of_one_dataset(store, cells, resamples)
     return found
 
 
 def _of_one_dataset(store: Store, cells: Mapping[str, Cell], resamples: int) -> dict[str, Terms]:
-    baselines = {key: _baseline(store, key, cells) for key in dict.fromkeys(cell.baseline_key for cell in cells.values())}
+    baselines = {key: store.predictions(key) for key in dict.fromkeys(cell.baseline_key for cell in cells.values())}
     after = {key: store.predictions(key)["after"] for key in cells}
     labels = next(iter(baselines.values()))["y_true"].astype(np.int64)
     for key, cell in cells.items():
         if not (np.array_equal(baselines[cell.baseline_key]["y_true"], labels) and len(after[key]) == len(labels)):
-            first, remedy = next(iter(cells.values())), _again(store, cell.baseline_key, cells, "Where it is wrong")
+            first, remedy = next(iter(cells.values())), _again(store, cell.baseline_key, cells)
             raise InputError(f"{cell} was tested on other images than {first}. {remedy}")
     before = np.stack([baselines[cell.baseline_key]["y_pred"] == labels for cell in cells.values()])
     right = np.stack([after[key] == labels for key in cells])
@@ -57,15 +61,7 @@ def _of_one_dataset(store: Store, cells: Mapping[str, Cell], resamples: int) -> 
     return {key: terms.of(model) for model, key in enumerate(cells)}
 
 
-def _baseline(store: Store, key: str, cells: Mapping[str, Cell]) -> dict[str, np.ndarray]:
-    try:
-        return store.predictions(key)
-    except InputError as error:
-        path = store.path(key) / "predictions.npz"
-        raise InputError(f"{path} cannot be read. {_again(store, key, cells, 'To have it made anew')}") from error
-
-
-def _again(store: Store, key: str, cells: Mapping[str, Cell], when: str) -> str:
-    """Say what to delete so that a baseline is trained again: it is, for cells that are missing."""
+def _again(store: Store, key: str, cells: Mapping[str, Cell]) -> str:
+    """Say what to delete so that a baseline is trained again."""
     resting = [cell for cell in cells if cells[cell].baseline_key == key]
-    return f"{when}, delete {', '.join([key, *resting])} in {store.root} and run the study again."
+    return f"Where it is wrong, delete {', '.join([key, *resting])} in {store.root} and run the study again."

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from tfrecall.study.analysis import Analysis, analyse
 from tfrecall.study.findings import finding
 from tfrecall.study.frames import frames
 from tfrecall.study.images import redrawn
+from tfrecall.study.inspection import Inspection, inspect
 from tfrecall.study.plan import Plan
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
@@ -31,8 +33,14 @@ WRITTEN = ("cells.csv", "classes.csv", "tables.md", "report.html")
 TITLE = "What pruning did to recall, over seeds"
 
 
-def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, plan: Plan | None = None) -> Path:
-    """Write a study's report from what is done so far.
+def report(
+    folder: str | os.PathLike,
+    output: str | os.PathLike | None = None,
+    plan: Plan | None = None,
+    *,
+    tell: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Write a study's report from what is done so far; what is damaged is left out, and counts as missing.
 
     Parameters
     ----------
@@ -42,6 +50,8 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
         Where to write; ``report`` in the study's folder by default. What an earlier report left there is replaced.
     plan : Plan, optional
         Which cells to report on; those of the plan that was run last by default.
+    tell : callable
+        Called with a line for each damaged result that is left out.
 
     Returns
     -------
@@ -51,16 +61,18 @@ def report(folder: str | os.PathLike, output: str | os.PathLike | None = None, p
     Raises
     ------
     InputError
-        If there is no study, nothing of it is done, or the folder cannot be written to.
+        If there is no study, nothing of it is done and whole, or the folder cannot be written to.
     """
-    store, last = Store.open(folder)
-    plan = plan or last
+    store, plan = Store.open(folder, plan)
     output = Path(output or store.root / "report")
-    cells, classes = frames(store, plan)
-    analysis = analyse(cells, classes, plan.level, redrawn(store, plan))
+    inspection = inspect(store, plan.cells, thorough=True)
+    cells, classes = frames(store, plan, inspection)
+    for damage in inspection.damaged.values():
+        tell(f"{damage}; left out")
+    analysis = analyse(cells, classes, plan.level, redrawn(store, plan, inspection=inspection))
     pictures = figures.pictures(analysis, classes)
-    progress = status(store, plan)
-    origin = _origin(analysis, plan, progress, store)
+    progress = status(store, plan, damaged={key for key in _keys(plan) if key not in inspection.sound})
+    origin = _origin(analysis, plan, progress, store, inspection)
     names = [*WRITTEN, *(f"figures/{name}" for picture in pictures for name in picture.files)]
     require_place(output, names)
     with whole(output, names) as place:
@@ -159,7 +171,11 @@ def _key_numbers(analysis: Analysis, progress: Status) -> list[tuple[str, str]]:
     ]
 
 
-def _origin(analysis: Analysis, plan: Plan, progress: Status, store: Store) -> list[tuple[str, str]]:
+def _keys(plan: Plan) -> set[str]:
+    return {key for cell in plan.cells for key in (cell.key, cell.baseline_key)}
+
+
+def _origin(analysis: Analysis, plan: Plan, progress: Status, store: Store, inspection: Inspection) -> list[tuple[str, str]]:
     """Return how the study was run, as names and values."""
     from tfrecall import __version__
 
@@ -181,7 +197,8 @@ def _origin(analysis: Analysis, plan: Plan, progress: Status, store: Store) -> l
     rows += [
         ("processors", f"strategy {plan.strategy}, one thread a process"),
         ("cells", f"{progress.done} done, {progress.failed} failed, {progress.running + progress.missing} to do"),
-        *_software(plan, store),
+        *([("damaged", f"{len(inspection.damaged)} results, left out with what rests on them")] * bool(inspection.damaged)),
+        *_software(plan, store, inspection),
         ("report by", f"tfrecall {__version__}"),
         (
             "source",
@@ -191,11 +208,11 @@ def _origin(analysis: Analysis, plan: Plan, progress: Status, store: Store) -> l
     return rows
 
 
-def _software(plan: Plan, store: Store) -> list[tuple[str, str]]:
+def _software(plan: Plan, store: Store, inspection: Inspection) -> list[tuple[str, str]]:
     """Return what the cells were run with, as they remember it: every version, where there are several."""
     machines: dict[str, None] = {}
     versions: dict[str, dict[str, None]] = {}
-    for key in {cell.key: None for cell in plan.cells if store.done(cell.key)}:
+    for key in {cell.key: None for cell in plan.cells if cell.key in inspection.sound}:
         config = store.read(f"{key}/config.json")
         machines[" ".join(config["machine"].values())] = None
         for name, version in config["versions"].items():

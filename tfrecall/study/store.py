@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import itertools
 import json
 import os
+import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tfrecall.errors import InputError
 from tfrecall.publishing import write_text
+from tfrecall.study import manifest
 from tfrecall.study.cell import Cell
 from tfrecall.study.plan import Plan, from_dict, to_dict
 
+if TYPE_CHECKING:
+    import numpy as np
+
+#: what a study's folder consists of
+FOLDERS = ("baselines", "cells", "failed", "locks", "logs")
+
 _MARK = "study.json"  # the plan that was run last; it also marks the folder as a study's
+_KEY = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Store:
             raise InputError(f"{root} is a file, not a folder: choose another --output.")
         # Another runner may be writing the mark at this moment, or have been killed while it did.
         others = root.is_dir() and any(not path.name.startswith(f".{_MARK}-") for path in root.iterdir())
-        if others and not (root / _MARK).exists():
+        if others and not os.path.lexists(root / _MARK) and not _has_results(root):
             raise InputError(f"{root} holds something that is no study: choose another --output.")
 
     @classmethod
@@ -60,29 +67,46 @@ class Store:
         """
         root = Path(root)
         cls.require_place(root)
+        store = cls(root)
         try:
-            write_text(root / _MARK, json.dumps(to_dict(plan), indent=2, ensure_ascii=False) + "\n")
+            if (root / _MARK).is_dir():
+                store.set_aside(_MARK)
+            content = manifest.sealed(to_dict(plan))
+            write_text(root / _MARK, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise InputError(f"no space is left for {root}: free some, or choose another --output.") from error
             raise InputError(f"{root} cannot be written to: choose another --output.") from error
-        return cls(root)
+        return store
 
     @classmethod
-    def open(cls, root: str | os.PathLike) -> tuple[Store, Plan]:
-        """Return the study in a folder, and the plan that was run there last.
+    def open(cls, root: str | os.PathLike, plan: Plan | None = None) -> tuple[Store, Plan]:
+        """Return the study in a folder, and the plan that was run there last, or the one that is given.
 
         Raises
         ------
         InputError
-            If there is none, or another version of tfrecall wrote it.
+            If there is no study, or its plan is needed and damaged.
         """
         store = cls(Path(root))
         mark = store.root / _MARK
         again = f"`tfrecall study run plan.toml --output {root}`"
-        if not mark.is_file():
+        if plan is not None and (os.path.lexists(mark) or _has_results(store.root)):
+            return store, plan
+        if not os.path.lexists(mark):
+            if _has_results(store.root):
+                raise InputError(f"{mark} is missing: {again} writes it again, and keeps what is done.")
             raise InputError(f"no study in {root}: run one with {again}.")
         try:
-            return store, from_dict(json.loads(mark.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+            content = manifest.read_json(mark)
+            if "sha256" in content:  # version 0.1 wrote none
+                content = manifest.unsealed(mark, content)
+            return store, from_dict(content)
+        except manifest.DamageError as error:
+            raise InputError(
+                f"{mark} holds no plan ({error.reason}): run one with {again}, which keeps what is done."
+            ) from error
+        except ValueError as error:
             raise InputError(f"{mark} holds no plan ({error}): run one with {again}, which keeps what is done.") from error
 
     def path(self, key: str) -> Path:
@@ -94,41 +118,49 @@ class Store:
 
         Raises
         ------
-        InputError
-            If it is damaged, such as by a disk that was full.
+        DamageError
+            If it is none.
         """
-        path = self.root / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path} cannot be read: delete {path.parent} and run the study again.") from error
+        return manifest.read_json(self.root / name)
 
     def predictions(self, key: str) -> dict[str, np.ndarray]:
         """Return the predictions of a key: ``y_true`` and ``y_pred`` of a baseline, ``one_shot`` and ``after`` of a cell.
 
         Raises
         ------
-        InputError
-            If they are damaged.
+        DamageError
+            If they are.
         """
-        path = self.path(key) / "predictions.npz"
-        try:
-            with np.load(path) as stored:
-                return dict(stored)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} cannot be read: delete {path.parent} and run the study again.") from error
+        names = ("one_shot", "after") if key.startswith("cells/") else ("y_true", "y_pred")
+        return manifest.read_predictions(self.path(key) / "predictions.npz", names)
+
+    def exists(self, key: str) -> bool:
+        """Say whether there is anything, of whatever kind, where the results of a key belong."""
+        return os.path.lexists(self.path(key))
 
     def done(self, key: str) -> bool:
-        """Say whether the results of a key are there."""
-        return self.path(key).is_dir()
+        """Say whether the results of a key are there; `tfrecall.study.inspection.inspect` says whether they are whole."""
+        return self.path(key).is_dir() and not self.path(key).is_symlink()
+
+    def set_aside(self, name: str) -> Path:
+        """Move what is damaged out of the way, into ``damaged``; returns where it is now."""
+        place = self.root / "damaged"
+        place.mkdir(exist_ok=True)
+        plain = name.replace("/", "-")
+        free = (place / f"{plain}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
+        target = next(path for path in free if not os.path.lexists(path))
+        os.rename(self.root / name, target)
+        return target
 
     def failed(self, cell: Cell) -> bool:
         """Say whether a cell, or the baseline that it needs, failed."""
         return not self.done(cell.key) and any(self._failure(key).exists() for key in (cell.key, cell.baseline_key))
 
     def settled(self, cell: Cell) -> bool:
-        """Say whether there is nothing left to do for a cell: it is done, or it failed."""
-        return self.done(cell.key) or self.failed(cell)
+        """Say whether there is nothing left to do for a cell: it and its baseline are done, or failed."""
+        if self.done(cell.key):
+            return self.done(cell.baseline_key) or self._failure(cell.baseline_key).exists()
+        return self.failed(cell)
 
     def failures(self, plan: Plan) -> dict[str, dict]:
         """Return what is recorded of the failures in a plan's cells and baselines, by key."""
@@ -136,9 +168,10 @@ class Store:
         found = {}
         for key in keys:
             if not self.done(key):
-                with contextlib.suppress(FileNotFoundError):  # none, or another runner is trying again
-                    found[key] = json.loads(self._failure(key).read_text(encoding="utf-8"))
-        return found
+                path = self._failure(key)
+                if os.path.lexists(path):
+                    found[key] = _read_failure(path)
+        return {key: failure for key, failure in found.items() if failure}
 
     def fail(self, key: str, what: str, error: str, details: str) -> None:
         """Record that a key failed.
@@ -154,12 +187,14 @@ class Store:
             Its traceback, or what the process printed.
         """
         content = {"what": what, "error": error, "details": details}
+        if self._failure(key).is_dir():
+            _remove(self._failure(key))
         write_text(self._failure(key), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def forget_failures(self, plan: Plan) -> None:
         """Forget the failures of a plan's cells, so that they are tried again."""
         for key in self.failures(plan):
-            self._failure(key).unlink(missing_ok=True)
+            _remove(self._failure(key))
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -168,6 +203,8 @@ class Store:
 
         path = self._lock(key)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(path) and not path.is_file():
+            _remove(path)
         lock = FileLock(path)
         try:
             lock.acquire(blocking=False)
@@ -184,7 +221,7 @@ class Store:
 
     def claimed(self, key: str) -> bool:
         """Say whether somebody works on a key; in a folder that may only be read it cannot be told, and none is seen."""
-        if not self._lock(key).exists():
+        if not self._lock(key).is_file():
             return False
         try:
             with self.claim(key) as mine:
@@ -199,3 +236,28 @@ class Store:
 
     def _failure(self, key: str) -> Path:
         return self.root / "failed" / f"{key.replace('/', '-')}.json"
+
+
+def _has_results(root: Path) -> bool:
+    """Say whether a folder holds results of a study, with or without its plan."""
+    kinds = (root / kind for kind in ("cells", "baselines"))
+    return any(_KEY.fullmatch(path.name) and path.is_dir() for kind in kinds if kind.is_dir() for path in kind.iterdir())
+
+
+def _read_failure(path: Path) -> dict | None:
+    """Return what is recorded of a failure; None if another runner is trying again, and has taken it away."""
+    try:
+        content = manifest.read_json(path)
+        return {name: str(content[name]) for name in ("what", "error", "details")}
+    except (manifest.DamageError, KeyError) as error:
+        if not os.path.lexists(path):
+            return None
+        why = error.reason if isinstance(error, manifest.DamageError) else f"lacks {error}"
+        return {"what": path.stem, "error": f"its record {path} {why}", "details": ""}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

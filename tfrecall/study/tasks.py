@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from tfrecall import datasets, experiment, models, training
+from tfrecall.errors import InputError
 from tfrecall.experiment import write_json
 from tfrecall.publishing import whole
 from tfrecall.report import document
-from tfrecall.study.cell import Cell
+from tfrecall.study import inspection, manifest
+from tfrecall.study.cell import Cell, fingerprint
 from tfrecall.study.store import Store
 
-_BASELINE = ("config.json", "baseline.keras", "predictions.npz", "seconds.json")
-_CELL = ("config.json", "report.json", "predictions.npz", "seconds.json")
+_BASELINE = (*inspection.BASELINE, manifest.SECONDS, manifest.NAME)
+_CELL = (*inspection.CELL, manifest.SECONDS, manifest.NAME)
 
 
 @dataclass
@@ -27,10 +29,28 @@ class Bench:
     data: datasets.Dataset | None = None
 
     def take(self, cell: Cell) -> datasets.Dataset:
-        """Return the data of a cell, loaded anew if the last ones were another baseline's."""
+        """Return the data of a cell, loaded again if the last ones were another baseline's.
+
+        Raises
+        ------
+        InputError
+            If the data's files are not those that the plan was made from: the result would not be the key's.
+        """
         if self.key != cell.baseline_key:
-            self.data, self.key = experiment.load_data(cell.settings), cell.baseline_key
+            self.key = ""
+            self.data = experiment.load_data(cell.settings)
+            require_unchanged(cell)  # after loading, so that files that change meanwhile are noticed too
+            self.key = cell.baseline_key
         return self.data
+
+
+def require_unchanged(cell: Cell) -> None:
+    """Raise InputError if the files of a cell's data set are not those that the plan was made from."""
+    if cell.fingerprint and fingerprint(cell.settings.dataset) != cell.fingerprint:
+        raise InputError(
+            f"the files of data set {cell.settings.dataset} have changed since the plan was read: "
+            "run the plan again, and other images are other cells."
+        )
 
 
 def train_baseline(store: Store, cell: Cell, bench: Bench) -> None:
@@ -46,7 +66,8 @@ def train_baseline(store: Store, cell: Cell, bench: Bench) -> None:
         write_json(folder / "config.json", config)
         model.save(folder / "baseline.keras")
         _write_predictions(folder, y_true=data.test.labels, y_pred=predicted)
-        write_json(folder / "seconds.json", {"seconds": time.monotonic() - started})
+        write_json(folder / manifest.SECONDS, {"seconds": time.monotonic() - started})
+        manifest.write(folder, cell.baseline_key, cell.baseline_identity)
 
 
 def run_cell(store: Store, cell: Cell, bench: Bench) -> None:
@@ -61,8 +82,10 @@ def run_cell(store: Store, cell: Cell, bench: Bench) -> None:
     with scope.scope():
         baseline = models.load(store.path(cell.baseline_key) / "baseline.keras")
         training.compile_model(baseline, settings.recipe, 1)
-    with np.load(store.path(cell.baseline_key) / "predictions.npz") as stored:
-        before = stored["y_pred"].astype(np.int64)
+    stored = store.predictions(cell.baseline_key)
+    if not np.array_equal(stored["y_true"], data.test.labels):
+        raise InputError(f"the test images of {cell.settings.dataset} are others than those of {cell.baseline_key}.")
+    before = stored["y_pred"].astype(np.int64)
     model = experiment.prune(settings, data, baseline, scope)
     one_shot = _classes(training.predict(model, data.test))
     pruned = experiment.fine_tune(settings, data, model, scope)
@@ -72,7 +95,8 @@ def run_cell(store: Store, cell: Cell, bench: Bench) -> None:
         write_json(folder / "config.json", experiment.describe(settings, data))
         (folder / "report.json").write_text(document.to_json(report), encoding="utf-8")
         _write_predictions(folder, one_shot=one_shot, after=after)
-        write_json(folder / "seconds.json", {"seconds": time.monotonic() - started})
+        write_json(folder / manifest.SECONDS, {"seconds": time.monotonic() - started})
+        manifest.write(folder, cell.key, cell.identity, inspection.digest(stored))
 
 
 def _fresh(cell: Cell) -> None:

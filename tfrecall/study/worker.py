@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tfrecall.study.cell import Cell
 from tfrecall.study.plan import Plan, from_dict
+from tfrecall.study.repair import retire_baseline, set_misfits_aside
 from tfrecall.study.store import Store
 
 _WAIT = 0.5  # seconds before looking again at what others work on
@@ -35,18 +36,21 @@ def work(store: Store, plan: Plan, begin=lambda key: None) -> None:
     from tfrecall.study import tasks
 
     bench, pieces = tasks.Bench(), 0
+    retired: set[str] = set()
     while pieces < _PIECES and (left := [cell for cell in plan.cells if not store.settled(cell)]):
         left.sort(key=lambda cell: cell.baseline_key != bench.key)  # what fits the data at hand comes first
-        if any(_try(store, cell, bench, begin) for cell in left):
+        if any(_try(store, plan, cell, bench, begin, retired) for cell in left):
             pieces += 1
         else:
             time.sleep(_WAIT)
 
 
-def _try(store: Store, cell: Cell, bench, begin) -> bool:
+def _try(store: Store, plan: Plan, cell: Cell, bench, begin, retired: set[str]) -> bool:
     """Do one piece of work for a cell, its baseline or itself, unless somebody else does; say whether it was done."""
     from tfrecall.study import tasks
 
+    if store.done(cell.baseline_key) and not store.done(cell.key) and retire_baseline(store, cell, retired):
+        return True
     needs_baseline = not store.done(cell.baseline_key)
     key, task = (cell.baseline_key, tasks.train_baseline) if needs_baseline else (cell.key, tasks.run_cell)
     with store.claim(key) as mine:
@@ -55,6 +59,8 @@ def _try(store: Store, cell: Cell, bench, begin) -> bool:
         begin(key)
         try:
             task(store, cell, bench)
+            if needs_baseline:
+                set_misfits_aside(store, [other for other in plan.cells if other.baseline_key == key])
         except Exception as error:
             what = f"baseline of {cell}" if needs_baseline else str(cell)
             line = f"{type(error).__name__}: {' '.join(str(error).split())}"
