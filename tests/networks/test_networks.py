@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -351,6 +352,330 @@ def test_paths_stay_what_they_are_when_a_layer_is_frozen():
     assert list(weights.prunable(model)) == ["block/kernel", "block/kernel_1"]
     model.pair[0].trainable = False
     assert list(weights.prunable(model)) == ["block/kernel_1"]
+
+
+class Cosine(layers.Layer):
+    """A head of a user's own: similarity to centres of the classes."""
+
+    def build(self, shape):
+        self.centres = self.add_weight(name="centres", shape=(shape[-1], 3))
+
+    def call(self, inputs):
+        return keras.ops.normalize(inputs, axis=-1) @ keras.ops.normalize(self.centres, axis=0)
+
+    def compute_output_shape(self, shape):
+        return (*shape[:-1], 3)
+
+
+class Temperature(layers.Layer):
+    """A head that scales each output: a vector, or a matrix of one row."""
+
+    def __init__(self, *before, **options):
+        super().__init__(**options)
+        self.before = before
+
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale", shape=(*self.before, shape[-1]), initializer="ones")
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+class Around(layers.Layer):
+    """A block of a user's own that holds other layers, and a matrix of its own."""
+
+    def __init__(self, *inner, **options):
+        super().__init__(**options)
+        self.inner = list(inner)
+
+    def build(self, shape):
+        self.mix = self.add_weight(name="mix", shape=(shape[-1], shape[-1]))
+        for layer in self.inner:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, inputs):
+        tensor = inputs @ self.mix
+        for layer in self.inner:
+            tensor = layer(tensor)
+        return tensor
+
+    def compute_output_shape(self, shape):
+        for layer in self.inner:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+
+class Extended(layers.Dense):
+    """Derived from one of Keras's, with a matrix more."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.extra = self.add_weight(name="extra", shape=(self.units, self.units))
+
+    def call(self, inputs):
+        return super().call(inputs) @ self.extra
+
+
+class Cell(layers.Layer):
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.state_size = units
+
+    def build(self, shape):
+        self.into = self.add_weight(name="into", shape=(shape[-1], self.state_size))
+        self.on = self.add_weight(name="on", shape=(self.state_size, self.state_size))
+
+    def call(self, inputs, states):
+        state = keras.ops.tanh(inputs @ self.into + states[0] @ self.on)
+        return state, [state]
+
+
+class Shares(layers.Layer):
+    """A head that takes the weight of a layer before it."""
+
+    def __init__(self, words, **options):
+        super().__init__(**options)
+        self.kernel = words.embeddings
+
+    def call(self, inputs):
+        return inputs @ keras.ops.transpose(self.kernel)
+
+
+def tied():
+    words, inputs = layers.Embedding(9, 8, name="words"), layers.Input((5,))
+    hidden = layers.Dense(8, name="mid")(words(inputs))
+    return keras.Model(inputs, Shares(words, name="head")(hidden))
+
+
+def reversible():
+    words, inputs = layers.ReversibleEmbedding(9, 8, name="words"), layers.Input((5,), dtype="int32")
+    return keras.Model(inputs, words(layers.Dense(8, name="mid")(words(inputs)), reverse=True))
+
+
+def headed(head):
+    return lambda: keras.Sequential([layers.Input((8,)), layers.Dense(6, name="mid"), *head()])
+
+
+def two_heads():
+    inputs = layers.Input((8,))
+    hidden = layers.Dense(6, name="mid")(inputs)
+    return keras.Model(
+        inputs, [Cosine(name="own")(layers.Dense(5, name="inner")(hidden)), layers.Dense(2, name="b")(hidden)]
+    )
+
+
+class OwnHead(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.head, self.body = Cosine(name="head"), layers.Dense(6, name="mid")
+
+    def call(self, inputs):
+        return self.head(self.body(inputs))
+
+
+def called(model, inputs):
+    model(inputs)
+    return model
+
+
+# by name: the model; what may be pruned by default; what is left alone, with and without the layers that make the outputs
+OWN = {
+    "a head": (headed(lambda: [Cosine(name="own")]), ["mid/kernel"], [], ["own/centres"]),
+    "a head, then a scale": (headed(lambda: [Cosine(name="own"), Temperature()]), ["mid/kernel"], [], ["own/centres"]),
+    "a scale alone": (headed(lambda: [layers.Dense(3, name="out"), Temperature()]), ["mid/kernel"], [], []),
+    "a row alone": (
+        headed(lambda: [layers.Dense(3, name="out"), Temperature(1, name="t")]),
+        ["mid/kernel"],
+        ["t/scale"],
+        ["t/scale"],
+    ),
+    "two heads": (two_heads, ["mid/kernel", "inner/kernel"], [], ["own/centres"]),
+    "a subclassed model": (lambda: called(OwnHead(), X), ["mid/kernel"], [], ["head/centres"]),
+    "in the middle": (
+        headed(lambda: [Unnamed(name="own"), layers.Dense(3, name="out")]),
+        ["mid/kernel"],
+        ["own/kernel"],
+        ["own/kernel"],
+    ),
+    "a block around Keras's": (
+        headed(lambda: [Around(layers.Dense(5, name="in"), name="block"), layers.Dense(3, name="out")]),
+        ["mid/kernel", "block/in/kernel"],
+        ["block/mix"],
+        ["block/mix"],
+    ),
+    "a block in a block": (
+        headed(lambda: [Around(Around(layers.Dense(5, name="in"), name="b"), name="a"), layers.Dense(3, name="out")]),
+        ["mid/kernel", "a/b/in/kernel"],
+        ["a/mix", "a/b/mix"],
+        ["a/mix", "a/b/mix"],
+    ),
+    "a block as the head": (
+        headed(lambda: [Around(layers.Dense(5, name="in"), Cosine(name="last"), name="block")]),
+        ["mid/kernel", "block/in/kernel"],
+        ["block/mix"],
+        ["block/mix", "block/last/centres"],
+    ),
+    "derived from Dense": (
+        headed(lambda: [Extended(4, name="own"), layers.Dense(3, name="out")]),
+        ["mid/kernel", "own/kernel"],
+        ["own/extra"],
+        ["own/extra"],
+    ),
+    "a cell": (
+        lambda: keras.Sequential(
+            [layers.Input((5, 8)), layers.RNN(Cell(4), name="rnn"), layers.Dense(4, name="mid"), layers.Dense(3)]
+        ),
+        ["mid/kernel"],
+        ["rnn/into", "rnn/on"],
+        ["rnn/into", "rnn/on"],
+    ),
+    "a wrapper": (
+        headed(lambda: [layers.SpectralNormalization(layers.Dense(4, name="in"), name="norm"), layers.Dense(3, name="out")]),
+        ["mid/kernel", "norm/in/kernel"],
+        [],
+        [],
+    ),
+    "what speaks for itself": (
+        headed(lambda: [Block(name="block"), layers.Dense(3)]),
+        ["mid/kernel", "block/u/kernel"],
+        [],
+        [],
+    ),
+    "frozen": (headed(lambda: [Unnamed(name="own", trainable=False), layers.Dense(3)]), ["mid/kernel"], [], []),
+    "a shared weight": (tied, ["mid/kernel"], [], []),
+    "a layer that is called both ways": (reversible, ["mid/kernel"], [], []),
+}
+
+
+@pytest.mark.parametrize(("make", "expected", "named", "with_heads"), OWN.values(), ids=OWN)
+def test_layers_of_a_users_own_make_outputs_and_are_named_when_they_are_left_alone(make, expected, named, with_heads):
+    model = make()
+    assert list(weights.removable(model)) == expected
+    assert list(weights.skipped(model)) == named
+    assert list(weights.skipped(model, include_classifier=True)) == with_heads
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tfrecall.prune(model, 0.05)
+    messages = [str(entry.message) for entry in caught if "layers of your own are not pruned" in str(entry.message)]
+    assert len(messages) == bool(named)
+    assert all(path in message for path in named for message in messages)
+
+
+def test_what_is_left_alone_is_not_named_where_the_user_chose():
+    for options in ({"only": "own/kernel"}, {"exclude": "own/*"}):
+        model = OWN["in the middle"][0]()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PruningWarning)
+            tfrecall.prepare(model, **options)
+    only_own = keras.Sequential([layers.Input((8,)), Unnamed(name="own"), layers.Dense(3, name="out")])
+    with pytest.raises(InputError, match=r"nothing to prune.*can be named in only=: own/kernel\."):
+        tfrecall.prune(only_own, 0.5)
+
+
+def everything():
+    """Layers with weights, statistics, seeds, and a table; and how many parameters they have, by hand."""
+    layer = layers.Normalization(name="normal")
+    model = keras.Sequential(
+        [
+            layers.Input((5, 8)),
+            layer,
+            layers.Bidirectional(layers.GRU(3)),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5, seed=1),
+            Unnamed(name="own"),
+            layers.Dense(7, name="dense"),
+        ]
+    )
+    return model, 2 * (8 * 9 + 3 * 9 + 2 * 9) + 2 * 6 + 6 * 4 + 4 * 7 + 7
+
+
+class TestParameters:
+    """A model's parameters are what its layers train, whatever is trained today and in which type it is stored."""
+
+    def test_freezing_changes_no_count(self, tmp_path):
+        model, total = everything()
+        counts = [weights.total_parameters(model)]
+        for freeze in (model.get_layer("own"), model.layers[1], model):
+            freeze.trainable = False
+            counts.append(weights.total_parameters(model))
+        model.save(tmp_path / "frozen.keras")
+        loaded = keras.models.load_model(tmp_path / "frozen.keras", custom_objects={"Unnamed": Unnamed})
+        counts.append(weights.total_parameters(loaded))
+        loaded.trainable = True
+        assert [*counts, weights.total_parameters(loaded)] == [total] * 6
+        frozen = keras.Sequential(
+            [layers.Input((4,)), layers.Dense(5, trainable=False), layers.BatchNormalization(trainable=False)]
+        )
+        assert weights.total_parameters(frozen) == 4 * 5 + 5 + 10
+
+    def test_an_adapter_adds_its_own(self):
+        model = keras.Sequential([layers.Input((8,)), layers.Dense(6, name="d"), layers.Dense(3)])
+        model.get_layer("d").enable_lora(2)
+        assert weights.total_parameters(model) == 8 * 6 + 6 + 6 * 3 + 3 + 2 * (8 + 6)
+        assert [path.split("/")[1] for path in weights.kernels(model)] == ["kernel", "kernel"]
+        assert tfrecall.pruning.remaining_parameters(model) == weights.total_parameters(model)  # lora_kernel_b starts at 0
+
+    def test_biases_of_two_axes_that_start_at_0_are_not_pruned(self):
+        inputs = layers.Input((5, 8))
+        attention = layers.MultiHeadAttention(2, 4, name="mha")(inputs, inputs)
+        model = keras.Model(inputs, layers.Dense(2)(layers.GRU(3)(attention)))
+        assert tfrecall.pruning.remaining_parameters(model) == weights.total_parameters(model)
+
+    def test_state_of_float8_training_is_none(self):
+        model = keras.Sequential([layers.Input((8,)), layers.Dense(6, dtype="float8_from_float32"), layers.Dense(3)])
+        assert weights.total_parameters(model) == 8 * 6 + 6 + 6 * 3 + 3
+
+    @pytest.mark.parametrize("mode", ["int8", "int4", "grouped"])
+    @pytest.mark.filterwarnings("ignore:.*quantize.*:UserWarning")
+    def test_quantizing_changes_no_count_and_no_path(self, mode):
+        inputs = layers.Input((7,))
+        tensor = layers.Embedding(30, 9, name="words")(inputs)
+        tensor = layers.MultiHeadAttention(2, 5, name="mha")(tensor, tensor)
+        tensor = layers.Dense(33, name="dense")(layers.GlobalAveragePooling1D()(tensor))
+        model = keras.Model(inputs, layers.Dense(3, name="out")(layers.BatchNormalization()(tensor)))
+        tfrecall.strip(tfrecall.prune(model, 0.5, scope="layer"))
+        before = {path: weight.value for path, weight in weights.kernels(model).items()}
+        total, left = weights.total_parameters(model), tfrecall.pruning.remaining_parameters(model)
+        if mode != "grouped":
+            model.quantize(mode)
+        elif hasattr(keras.quantizers, "Int4QuantizationConfig"):
+            model.quantize(config=keras.quantizers.Int4QuantizationConfig(block_size=4))
+        else:
+            pytest.skip("this Keras does not quantize in groups")
+        assert weights.total_parameters(model) == total
+        after = weights.kernels(model)
+        assert {path: weight.size for path, weight in after.items()} == {path: value.size for path, value in before.items()}
+        rounded = 0
+        for path, value in before.items():
+            assert not after[path].value[value == 0].any()
+            rounded += int((after[path].value == 0).sum() - (value == 0).sum())
+        assert tfrecall.pruning.remaining_parameters(model) == left - rounded
+        assert rounded < 0.1 * total
+        with pytest.raises(InputError, match=r"nothing to prune.*quantized weights are left alone"):
+            weights.removable(model)
+
+    def test_a_ratio_is_one_of_all_parameters_and_frozen_zeros_count(self):
+        for library in (keras, tf_keras):
+            model = library.Sequential(
+                [
+                    library.layers.Input((8,)),
+                    library.layers.Dense(20, name="a"),
+                    library.layers.Dense(20, name="b"),
+                    library.layers.Dense(3, name="c"),
+                ]
+            )
+            total = 8 * 20 + 20 + 20 * 20 + 20 + 20 * 3 + 3
+            model = tfrecall.strip(tfrecall.prune(model, 0.3, "random"))
+            model.get_layer("a").trainable = False
+            frozen = weights.kernels(model)["a/kernel"].value
+            pruned = tfrecall.prune(model, 0.6, "random", hold_zeros=True)
+            plain = tfrecall.strip(pruned)
+            assert tfrecall.pruning.remaining_parameters(plain) == total - round(0.6 * total)
+            np.testing.assert_array_equal(weights.kernels(plain)["a/kernel"].value, frozen)
+            possible = 400 + int((frozen == 0).sum())
+            with pytest.raises(InputError, match=f"of {total} parameters only {possible} can be removed"):
+                tfrecall.prune(pruned, 0.9)
 
 
 def test_a_shared_weight_counts_once():
