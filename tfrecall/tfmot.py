@@ -15,7 +15,6 @@ _own = os.environ.get(_VARIABLE)
 tf.keras.Model  # noqa: B018  the first look settles which Keras it is
 try:
     from tensorflow_model_optimization.python.core.sparsity.keras.prune import prune_scope
-    from tensorflow_model_optimization.python.core.sparsity.keras.prune_registry import PruneRegistry
     from tensorflow_model_optimization.python.core.sparsity.keras.pruning_callbacks import UpdatePruningStep
     from tensorflow_model_optimization.python.core.sparsity.keras.pruning_schedule import PruningSchedule
     from tensorflow_model_optimization.python.core.sparsity.keras.pruning_wrapper import PruneLowMagnitude
@@ -27,7 +26,6 @@ finally:
 
 __all__ = [
     "PruneLowMagnitude",
-    "PruneRegistry",
     "PruningSchedule",
     "UpdatePruningStep",
     "prune_scope",

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import warnings
 from collections.abc import Iterator
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfrecall.tfmot import PruneLowMagnitude, PruneRegistry
+from tfrecall.errors import PruningWarning
+from tfrecall.networks.graph import last_marks
+from tfrecall.tfmot import PruneLowMagnitude
 
 #: the Keras itself, with its optimizers, losses and layers
 library = tf_keras
+
+# What Keras's own layers call their kernels.
+_KERNELS = ("kernel", "depthwise_kernel", "pointwise_kernel", "recurrent_kernel", "embeddings")
+# tfmot's registry leaves depthwise kernels alone, and so does this.
+_DEPTHWISE = tuple(
+    getattr(tf_keras.layers, name) for name in ("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D")
+)
+# Classes of Keras's that a user derives layers from, whose weights may be anything.
+_BASES = (tf_keras.layers.Layer, tf_keras.layers.Wrapper, tf_keras.layers.AbstractRNNCell)
 
 
 def require_backend() -> None:
@@ -26,7 +40,26 @@ def is_built(model) -> bool:
 
 
 def walk(model) -> Iterator[tuple[str, Any]]:
-    """Yield (path, layer) for every layer of a model and of the models in it, each layer once, wrappers unopened."""
+    """Yield (path, layer) for every layer in a model, outermost first, each once, without tfmot's wrappers.
+
+    Recurrent cells go by the name of the layer around them.
+    """
+    seen: set[int] = {id(model)}
+
+    def visit(outer, prefix):
+        for layer in map(unwrapped, _inside(outer)):
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            path = prefix.removesuffix("/") if isinstance(outer, tf_keras.layers.RNN) else prefix + layer.name
+            yield path, layer
+            yield from visit(layer, path + "/")
+
+    yield from visit(model, "")
+
+
+def units(model) -> Iterator[tuple[str, Any]]:
+    """Yield (path, layer) for what tfmot can wrap: the layers of a model and of the models in it, each once, unopened."""
     seen: set[int] = set()
 
     def visit(model, prefix):
@@ -59,33 +92,65 @@ def for_pruning(model):
 
 
 def variables(layer) -> list[tuple[str, Any]]:
-    """Return (name, variable) of what tfmot's registry, or the layer itself, says can be pruned; frozen ones too."""
+    """Return (name, variable) of every weight that a layer made itself, without the layers in it; frozen ones too."""
     inner = unwrapped(layer)
-    if hasattr(inner, "get_prunable_weights"):
-        variables = inner.get_prunable_weights()
-    elif PruneRegistry.supports(inner) and inner.weights:
-        variables = PruneRegistry.make_prunable(inner).get_prunable_weights()
-        del inner.get_prunable_weights  # the registry leaves its answer on the layer: reading must not change a model
-    else:
-        return []
-    names = [variable.name.split(":")[0].split("/") for variable in variables]
-    depth = 1 if len({name[-1] for name in names}) == len(names) else 2  # attention has four kernels: query/kernel, …
-    return [("/".join(name[-depth:]), variable) for name, variable in zip(names, variables)]
+    within = {id(variable) for sublayer in _inside(inner) for variable in sublayer.weights}
+    # Keras's lists of what a layer was made with: its trainable_weights change with its trainable.
+    own = [*inner._trainable_weights, *inner._non_trainable_weights]
+    return [(_name(variable), variable) for variable in own if id(variable) not in within]
+
+
+def all_variables(layer) -> list:
+    """Return every weight of a layer and of the layers in it, in an order that only its class and arguments determine."""
+    layers = [unwrapped(layer), *(inner for _, inner in walk(unwrapped(layer)))]
+    unique = {id(variable): variable for each in layers for _, variable in variables(each)}
+    return list(unique.values())
+
+
+def kernels(layer) -> list:
+    """Return what can be pruned in a layer and the layers in it; frozen kernels too.
+
+    Those are what a layer's own ``get_prunable_weights`` returns, which speaks for the layers in it as well, and the kernels
+    of Keras's layers.
+    """
+    inner = unwrapped(layer)
+    own = _own_kernels(inner)
+    return own if hasattr(inner, "get_prunable_weights") else own + [v for sub in _inside(inner) for v in kernels(sub)]
 
 
 def prunable(model) -> list:
-    """Return the trainable variables that can be pruned."""
-    return [variable for _, layer in walk(model) if unwrapped(layer).trainable for _, variable in variables(layer)]
+    """Return the trainable variables that can be pruned: kernels, and what holds a mask."""
+    trainable = {id(variable) for variable in model.trainable_weights}
+    return [variable for variable in [*kernels(model), *held(model)] if id(variable) in trainable]
 
 
 def nameable(model) -> list:
-    """Return what `prunable` returns: tfmot's wrappers hold masks on nothing else."""
+    """Return what `prunable` returns."""
     return prunable(model)
+
+
+def held(model) -> list:
+    """Return the variables for which tfmot's wrappers have masks, frozen ones too."""
+    wrappers = [layer for _, layer in units(model) if isinstance(layer, PruneLowMagnitude)]
+    return [variable for wrapper in wrappers for variable, *_ in wrapper.pruning_vars]
+
+
+def unknown(model) -> list:
+    """Return the trainable tensors of two axes or more in a user's own layers, of which nobody says what they are.
+
+    A layer with a ``get_prunable_weights`` has said so of all that is in it.
+    """
+    trainable = {id(variable) for variable in model.trainable_weights}
+    layers = [layer for _, layer in walk(model)]
+    said = {id(v) for layer in layers if hasattr(layer, "get_prunable_weights") for v in layer.weights}
+    said |= {id(v) for v in prunable(model)}
+    own = [variable for layer in layers if not _is_builtin(layer) for _, variable in variables(layer)]
+    return [v for v in own if len(v.shape) > 1 and id(v) in trainable and id(v) not in said]
 
 
 def regularizer(layer, variable):
     """Return the Keras regularizer on a layer's weight, or None."""
-    name = variable.name.split(":")[0].rsplit("/", 1)[-1]
+    name = _name(variable)
     for attribute in (f"{name}_regularizer", f"{name.removesuffix('_kernel')}_regularizer"):
         if getattr(layer, attribute, None) is not None:
             return getattr(layer, attribute)
@@ -93,25 +158,26 @@ def regularizer(layer, variable):
 
 
 def output_layers(model) -> list[Any]:
-    """Return the layers with kernels from which an output is reached without passing another such layer."""
+    """Return the layers with kernels from which an output is reached without passing another such layer.
+
+    In a user's own layer any tensor of two axes or more counts as a kernel here.
+    """
     if not getattr(model, "outputs", None):  # subclassed: no graph to follow, so the last kernel is taken for the classifier
-        return [unwrapped(layer) for _, layer in walk(model) if _has_kernels(layer)][-1:]
+        return _owners(model)[-1:]
     found, seen = [], set()
 
     def visit(node):
         if id(node) in seen:
             return
         seen.add(id(node))
-        layer = node.layer
-        if isinstance(layer, tf_keras.Model):
+        layer = unwrapped(node.layer)
+        if isinstance(layer, tf_keras.Model) and getattr(layer, "outputs", None):
             owners = output_layers(layer)
-            found.extend(owners)
-            if owners:
-                return
-        elif _has_kernels(layer):
-            found.append(unwrapped(layer))
-            return
-        for parent in node.parent_nodes:
+            is_open = not owners
+        else:
+            owners, is_open = _last_owners(layer, node)
+        found.extend(owner for owner in owners if not any(owner is other for other in found))
+        for parent in node.parent_nodes if is_open else ():
             visit(parent)
 
     for tensor in model.outputs:
@@ -120,14 +186,9 @@ def output_layers(model) -> list[Any]:
     return found
 
 
-def kernels(model) -> list:
-    """Return what `prunable` does, frozen variables included."""
-    return [variable for _, layer in walk(model) for _, variable in variables(layer)]
-
-
 def matrices(model) -> list:
-    """Return what `kernels` does: tfmot's wrappers hold masks on nothing else."""
-    return kernels(model)
+    """Return the variables whose zeros may be pruned ones, frozen or not: kernels, and what holds a mask."""
+    return [*kernels(model), *held(model)]
 
 
 def total_parameters(model) -> int:
@@ -216,8 +277,104 @@ def compute_dtypes(model) -> set[str]:
     return {layer.compute_dtype for layer in _submodules(model) if getattr(layer, "compute_dtype", None)}
 
 
-def _has_kernels(layer) -> bool:
-    return bool(variables(layer))
+def components(variable) -> tuple:
+    """Return the plain variables under a mixed-precision or distributed one."""
+    return getattr(variable, "_values", None) or (getattr(variable, "_variable", variable),)
+
+
+def _name(variable) -> str:
+    return variable.name.split(":")[0].rsplit("/", 1)[-1]
+
+
+def _inside(layer) -> list:
+    """Return the layers directly in a layer, in the order in which they were made its own."""
+    return list(layer._flatten_layers(recursive=False, include_self=False))
+
+
+def _is_builtin(layer) -> bool:
+    """Say whether a layer is one of Keras's own, or derived from one: there a kernel is a kernel."""
+    bases = [base for base in type(layer).__mro__ if issubclass(base, tf_keras.layers.Layer) and base not in _BASES]
+    return not isinstance(layer, tf_keras.Model) and any(base.__module__.partition(".")[0] == "tf_keras" for base in bases)
+
+
+def _own_kernels(layer) -> list:
+    """Return what can be pruned in a layer, without the layers in it unless it speaks for them."""
+    if hasattr(layer, "get_prunable_weights"):
+        return list(layer.get_prunable_weights())
+    if not _is_builtin(layer):
+        return []
+    skipped = ("kernel", "depthwise_kernel") if isinstance(layer, _DEPTHWISE) else ()
+    return [variable for name, variable in variables(layer) if name in _KERNELS and name not in skipped]
+
+
+def _forming(layer) -> list:
+    """Return the variables by which a layer counts as one with kernels: in a user's own, all tensors of two axes or more."""
+    own = _own_kernels(layer)
+    if own or _is_builtin(layer):
+        return own
+    return [v for _, v in variables(layer) if len(v.shape) > 1 and any(v is made for made in layer._trainable_weights)]
+
+
+def _owners(layer) -> list:
+    """Return a layer and the layers in it, as far as they have kernels."""
+    return [inner for inner in (layer, *(inner for _, inner in walk(layer))) if _forming(inner)]
+
+
+def _last_owners(layer, node) -> tuple[list, bool]:
+    """Return the layers in a layer whose kernels come last, and whether its input also gets past all kernels.
+
+    What has several is called once more, in a graph of TensorFlow's own. Where that fails, the layer that was made last is
+    taken, with a warning.
+    """
+    owners = _owners(layer)
+    if len(owners) < 2:
+        return owners, not owners
+    try:
+        return _last_in_graph(layer, owners, node)
+    except Exception as error:  # whatever a call of the user's own raises when it is given symbols
+        inside = {id(inner): f"/{path}" for path, inner in walk(layer)}
+        taken = layer.name + inside.get(id(owners[-1]), "")
+        said = re.sub(r"Exception encountered when calling [^.]*\.", "", str(error))
+        reason = shorten(said.strip() or type(error).__name__, 120, placeholder=" …")
+        warnings.warn(
+            f"which layers make the output of {layer.name} cannot be seen ({reason}): {taken} is taken for it. Say what is "
+            "to be pruned by only= or exclude= if that is wrong.",
+            PruningWarning,
+            stacklevel=2,
+        )
+        return owners[-1:], False
+
+
+def _last_in_graph(layer, owners: list, node) -> tuple[list, bool]:
+    """Return what `_last_owners` does, from the graph of a call; nothing is computed, and the layer is not changed."""
+    graph = tf.__internal__.FuncGraph("look")
+    entries: set[str] = set()
+
+    def placeholder(symbol):
+        if not tf_keras.backend.is_keras_tensor(symbol):
+            return symbol
+        tensor = tf.compat.v1.placeholder(symbol.dtype, symbol.shape)
+        entries.add(tensor.op.name)
+        return tensor
+
+    losses = [(inner, list(inner._losses), list(inner._eager_losses)) for inner in layer._flatten_layers()]
+    inline = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
+    try:
+        with graph.as_default():
+            args, kwargs = tf.nest.map_structure(placeholder, (node.call_args, node.call_kwargs))
+            training = {"training": False} if layer._expects_training_arg else {}
+            outputs = layer(*args, **{**kwargs, **training})
+    finally:
+        tf.config.run_functions_eagerly(inline)
+        for inner, symbolic, eager in losses:
+            inner._losses[:], inner._eager_losses = symbolic, eager
+
+    owner_of = {id(copy.handle): owner for owner in owners for variable in _forming(owner) for copy in components(variable)}
+    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
+    found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
+    last = {id(owner) for owner in found}
+    return [owner for owner in owners if id(owner) in last], is_open
 
 
 def _submodules(model) -> list:

@@ -3,14 +3,16 @@
 tfmot's own wrapper multiplies weight and mask at every forward pass, and fails under mixed precision, where the two come
 in different types. `MaskedLayer` is that wrapper with its masks held by a constraint on the weight, which Keras's optimizers
 apply after each update: it costs one multiplication a step, and holds in custom training loops, under ``tf.distribute``, and
-with several steps per execution too.
+with several steps per execution too. Since masks do not depend on the wrapper's call, it may wrap any layer and hold masks
+on the kernels of the layers in it: those of a Bidirectional, a TimeDistributed, a stack of cells, or a user's own block.
 """
 
 from __future__ import annotations
 
-import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -43,26 +45,79 @@ class Never(PruningSchedule):
 class MaskedLayer(PruneLowMagnitude):
     """tfmot's wrapper around a layer, its masks set by tfrecall and held by the weights' constraints.
 
+    It is called as the layer inside is: with the same arguments, masks of padded steps and states.
+
     Parameters
     ----------
     layer : tf_keras.layers.Layer
-        A layer that tfmot can prune.
+        Any layer.
+    masked : sequence of int, optional
+        Which of its weights have masks, as places in `tfrecall.networks.legacy.all_variables`. All kernels by default.
     """
 
-    def __init__(self, layer, **kwargs):
-        super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs, "pruning_schedule": Never()})
+    def __init__(self, layer, masked=None, **kwargs):
+        with _answering(layer, []):  # tfmot asks here only whether it is a layer that can be pruned
+            super().__init__(layer, **{"dtype": layer.dtype_policy, **kwargs, "pruning_schedule": Never()})
+        self._places = None if masked is None else frozenset(masked)  # Keras would track a list in checkpoints
+        self._call_spec = layer._call_spec  # by which Keras passes masks, `training` and other arguments, or does not
+        self.supports_masking = layer.supports_masking
+        self.stateful = layer.stateful
 
     def build(self, input_shape):
-        """Make the masks, and the constraints that hold them."""
-        super().build(input_shape)
+        """Build the layer inside; make the masks, and the constraints that hold them."""
+        tf_keras.layers.Wrapper.build(self, input_shape)
+        self._make_masks()
+
+    def _make_masks(self) -> None:
+        variables = legacy.all_variables(self.layer)
+        places = self._places if self._places is not None else _places(variables, legacy.kernels(self.layer))
+        if not places or max(places) >= len(variables):
+            return  # some layers, such as MultiHeadAttention, make their weights when they are called first
+        masked = [variables[place] for place in sorted(places)]
+        self._several = len(masked) > 1
+        with _answering(self.layer, masked):
+            super().build(self._build_input_shape)
         for weight, mask, _ in self.pruning_vars:
             _constrain(weight, mask)
 
-    def call(self, inputs, training=None, **kwargs):
+    def add_weight(self, name=None, *args, **kwargs):
+        """Add a weight; number the masks of several, as tfmot does not: HDF5 files need a name for each."""
+        if self._several and name in ("mask", "threshold"):
+            name = f"{name}_{len(self._non_trainable_weights) // 2 + 1}"
+        return super().add_weight(name, *args, **kwargs)
+
+    def call(self, *args, **kwargs):
         """Call the layer inside; its weights are masked already."""
-        if "training" in inspect.signature(self.layer.call).parameters:
-            kwargs["training"] = training
-        return self.layer(inputs, **kwargs)  # not .call, as tfmot does: that would lose its activity regularizer and dtype
+        outputs = self.layer(*args, **kwargs)  # not .call, as tfmot does: that would lose its activity regularizer and dtype
+        if not self.pruning_vars:
+            with tf.init_scope():
+                self._make_masks()
+        return outputs
+
+    def compute_mask(self, inputs, mask=None):
+        """Return the mask that the layer inside passes on."""
+        return self.layer.compute_mask(inputs, mask)
+
+    def reset_states(self, *args, **kwargs):
+        """Reset the states of a stateful recurrent layer inside."""
+        self.layer.reset_states(*args, **kwargs)
+
+    def get_config(self) -> dict:
+        """Return what makes it again."""
+        return super().get_config() | ({} if self._places is None else {"masked": sorted(self._places)})
+
+
+@contextmanager
+def _answering(layer, variables: list) -> Iterator[None]:
+    """Have a layer answer for a moment that these of its variables can be pruned, which is how tfmot asks for them."""
+    before = vars(layer).get("get_prunable_weights")
+    layer.get_prunable_weights = lambda: variables
+    try:
+        yield
+    finally:
+        del layer.get_prunable_weights
+        if before is not None:
+            layer.get_prunable_weights = before
 
 
 def prepare(model, include_classifier: bool = False, only=None, exclude=None):
@@ -75,7 +130,7 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     include_classifier : bool
         Whether the layers that make the outputs may be pruned.
     only, exclude : str or sequence of str, optional
-        As in `tfrecall.weights.removable`; of a layer's weights all or none.
+        As in `tfrecall.weights.removable`.
 
     Returns
     -------
@@ -85,29 +140,71 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     Raises
     ------
     InputError
-        If the model is subclassed, or has nothing to prune.
+        If the model is subclassed or cannot be copied, or has nothing to prune.
     """
     _require_graph(model)
     if is_prepared(model):
         raise InputError("the model is prepared already: prune it as it is, or strip it first.")
-    wrapped = weights.removable(model, include_classifier, only=only, exclude=exclude)
-    names = _layers_of(model, wrapped)
-    copy = tf_keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    chosen = {id(layer) for path, layer in legacy.walk(copy) if path in names}
-    return _clone(copy, lambda layer: MaskedLayer(layer) if id(layer) in chosen else layer)
+    if only is None:
+        _warn_of_unknown(model, include_classifier, exclude)
+    chosen = weights.removable(model, include_classifier, only=only, exclude=exclude)
+    variables = [weight.variable for weight in chosen.values()]
+    places = {path: _places(legacy.all_variables(layer), variables) for path, layer in legacy.units(model)}
+    with _classes(model):
+        copy = _copied(model)
+        wanted = {id(layer): places[path] for path, layer in legacy.units(copy) if places[path]}
+        return _clone(copy, lambda layer: MaskedLayer(layer, wanted[id(layer)]) if id(layer) in wanted else layer)
 
 
-def _layers_of(model, wanted: Mapping[str, weights.Prunable]) -> set[str]:
-    """Return the paths of the layers of these weights; tfmot wraps whole layers."""
-    owners = {id(weight.layer) for weight in wanted.values()}
-    rest = [path for path, weight in weights.prunable(model).items() if id(weight.layer) in owners and path not in wanted]
-    if rest:
-        raise InputError(
-            f"tfmot prunes all weights of a layer or none: {rest[0]} belongs to a layer of which others are to be pruned. "
-            "Name all of them, or build the model with Keras 3."
+def _places(variables: list, chosen: list) -> list[int]:
+    """Return which of these variables are among the chosen ones."""
+    ids = {id(variable) for variable in chosen}
+    return [place for place, variable in enumerate(variables) if id(variable) in ids]
+
+
+def _warn_of_unknown(model, include_classifier: bool, exclude) -> None:
+    """Warn of the tensors in a user's own layers that are left alone, since they may be anything."""
+    patterns = [exclude] if isinstance(exclude, str) else list(exclude or ())
+    skipped = [
+        path
+        for path, weight in weights.by_path(model, legacy.unknown).items()
+        if (include_classifier or not weight.classifier) and not any(fnmatchcase(path, pattern) for pattern in patterns)
+    ]
+    if skipped:
+        warnings.warn(
+            f"{weights.few(skipped)} are not pruned, since nothing says that these weights of a layer of your own are "
+            "kernels: give the layer a method get_prunable_weights() that returns them, or exclude them.",
+            PruningWarning,
+            stacklevel=4,
         )
-    return {path for path, layer in legacy.walk(model) if id(legacy.unwrapped(layer)) in owners}
+
+
+def _copied(model):
+    """Return a copy of a model, under the same names."""
+    try:
+        copy = tf_keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+    except (NotImplementedError, TypeError, ValueError) as error:  # what Keras and classes of the user's own raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"the model cannot be copied; is the get_config of its layers complete? {reason}") from error
+    _rename(copy, model)
+    return copy
+
+
+def _rename(copy, model) -> None:
+    """Give the layers in a copy's layers the names of the model's: those that a class makes are numbered anew each time."""
+    for (_, layer), (_, original) in zip(legacy.walk(copy), legacy.walk(model)):
+        layer._name = original.name
+
+
+@contextmanager
+def _classes(model) -> Iterator[None]:
+    """Let Keras find the user's own classes when it makes layers from their configurations."""
+    own = {type(layer).__name__: type(layer) for _, layer in legacy.walk(model)}
+    with tf_keras.utils.custom_object_scope(
+        {name: c for name, c in own.items() if not c.__module__.startswith("tf_keras.")}
+    ):
+        yield
 
 
 def strip(model):
@@ -125,14 +222,16 @@ def strip(model):
         such as `UndecayedL2`.
     """
     _require_graph(model)
-    originals = dict(legacy.walk(model))
-    plain = _clone(model, _plain_copy)
-    for path, layer in legacy.walk(plain):
+    originals = dict(legacy.units(model))
+    with _classes(model):
+        plain = _clone(model, _plain_copy)
+    for path, layer in legacy.units(plain):
         layer.set_weights(legacy.unwrapped(originals[path]).get_weights())
     _warn_of_lost_masks(model)
-    held, kernels = masks(model), weights.prunable(plain)
-    for path, kept in held.items():
-        kernels[path].variable.assign(kernels[path].variable.numpy() * kept)
+    _rename(plain, model)
+    values = weights.by_path(plain, lambda model: model.variables, classifiers=False)
+    for path, (_, mask, _) in _pruning_vars(model).items():
+        values[path].variable.assign(values[path].value * mask.numpy())
     return plain
 
 
@@ -147,8 +246,9 @@ def is_prepared(model) -> bool:
 
 
 def masks(model) -> dict[str, np.ndarray]:
-    """Return the masks of a wrapped model by path: arrays of bool, True where the weight is kept."""
-    return {path: mask.numpy() != 0 for path, (_, mask, _) in _pruning_vars(model).items()}
+    """Return the masks of a wrapped model's trainable weights by path: bool, True where the weight is kept."""
+    trainable = weights.prunable(model, classifiers=False)
+    return {path: mask.numpy() != 0 for path, (_, mask, _) in _pruning_vars(model).items() if path in trainable}
 
 
 def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, float]) -> None:
@@ -185,7 +285,7 @@ def begin(model, scheduled: bool) -> None:
 
 def constrained(model) -> set[str]:
     """Return the paths of the masked weights that have a constraint of their own, which may set values to 0."""
-    constraints = {path: _components(weight)[0].constraint for path, (weight, _, _) in _pruning_vars(model).items()}
+    constraints = {path: legacy.components(weight)[0].constraint for path, (weight, _, _) in _pruning_vars(model).items()}
     return {path for path, held in constraints.items() if getattr(held, "inner", None) is not None}
 
 
@@ -235,27 +335,38 @@ class _Held:
 
 
 def _constrain(weight, mask) -> None:
-    for component in _components(weight):
+    for component in legacy.components(weight):
         # A variable takes its constraint at creation only, and the layer inside made this one: there is no public setter.
         component._constraint = _Held(mask, component.constraint)
+        component.sparse_read = _dense_gather(component)
 
 
-def _components(weight) -> tuple:
-    """Return the plain variables under a mixed-precision or distributed one."""
-    return getattr(weight, "_values", None) or (getattr(weight, "_variable", weight),)
+def _dense_gather(variable) -> Callable:
+    """Return what looks up rows of a variable, as `tf.gather` and embeddings do, with a dense gradient.
+
+    Keras's legacy optimizers refuse a constraint together with a sparse gradient.
+    """
+
+    @tf.custom_gradient
+    def gather(value, indices):
+        def gradient(upstream):
+            rows = tf.reshape(upstream, [-1, *value.shape[1:]])
+            return tf.math.unsorted_segment_sum(rows, tf.reshape(indices, [-1]), value.shape[0]), None
+
+        return tf.gather(value, indices), gradient
+
+    return lambda indices, name=None: gather(variable.read_value(), indices)
 
 
 def _wrappers(model) -> dict[str, PruneLowMagnitude]:
-    return {path: layer for path, layer in legacy.walk(model) if isinstance(layer, PruneLowMagnitude)}
+    return {path: layer for path, layer in legacy.units(model) if isinstance(layer, PruneLowMagnitude)}
 
 
 def _pruning_vars(model) -> dict[str, tuple]:
-    held = {
-        id(weight): entry for wrapper in _wrappers(model).values() for entry in wrapper.pruning_vars for weight in entry[:1]
-    }
-    return {
-        path: held[id(weight.variable)] for path, weight in weights.prunable(model).items() if id(weight.variable) in held
-    }
+    """Return tfmot's (weight, mask, threshold) by path."""
+    entries = {id(entry[0]): entry for wrapper in _wrappers(model).values() for entry in wrapper.pruning_vars}
+    found = weights.by_path(model, legacy.held, classifiers=False)
+    return {path: entries[id(weight.variable)] for path, weight in found.items()}
 
 
 def _plain_copy(layer):

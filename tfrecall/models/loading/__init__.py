@@ -122,7 +122,7 @@ def _library(container: Container):
     if container.version.startswith("3"):
         import keras
 
-        import tfrecall.regularizers  # noqa: F401  registers a class that a file may name
+        import tfrecall.regularizers
 
         return keras
     import tf_keras

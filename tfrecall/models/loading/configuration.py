@@ -49,7 +49,7 @@ _CODE = {
     "__lambda__": "a lambda function",
     **{
         name: f"a {name} layer"
-        for name in "ClassMethod InstanceMethod TensorFlowOpLayer TFSMLayer JaxLayer FlaxLayer TorchModuleWrapper".split()
+        for name in ["ClassMethod", "InstanceMethod", "TensorFlowOpLayer", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"]
     },
 }
 
