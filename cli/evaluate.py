@@ -11,15 +11,16 @@ from tfrecall.cli.session import session
 @click.argument("model")
 @options.dataset
 @options.format
+@options.custom
 @options.unsafe
 @options.verbose
-def command(model, dataset, form, unsafe, verbose):
+def command(model, dataset, form, custom, unsafe, verbose):
     """Print the accuracy, recall, precision and F1 of MODEL, a saved Keras model, on the test images of a data set."""
     with session(verbose=verbose):
-        from tfrecall import comparison
+        from tfrecall import comparison, models
         from tfrecall.report import document, terminal
 
-        evaluation = comparison.evaluate(model, dataset, unsafe=unsafe)
+        evaluation = comparison.evaluate(model, dataset, unsafe=unsafe, custom_objects=models.named_objects(custom))
     if form == "table":
         terminal.show(terminal.render_evaluation(evaluation))
     else:

@@ -13,9 +13,10 @@ from tfrecall.cli.session import session
 @click.option("--output", metavar="PATH", help="Where to write.  [beside MODEL]")
 @click.option("--dataset", metavar="NAME|PATH", help="The data set whose class names to write into it.  [0, 1, …]")
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@options.custom
 @options.unsafe
 @options.verbose
-def command(model, form, output, dataset, overwrite, unsafe, verbose):
+def command(model, form, output, dataset, overwrite, custom, unsafe, verbose):
     """Write MODEL, a saved Keras model, in a form that needs neither Keras nor tfrecall.
 
     It takes raw pixels of any batch size and returns probabilities by class name.
@@ -32,6 +33,6 @@ def command(model, form, output, dataset, overwrite, unsafe, verbose):
             if form == "tflite"
             else Path(model).parent / f"{Path(model).stem}_saved_model"
         )
-        loaded = models.load(model, unsafe=unsafe)
+        loaded = models.load(model, unsafe=unsafe, custom_objects=models.named_objects(custom))
         path = export(loaded, output or beside, format=form, class_names=names, overwrite=overwrite)
     click.echo(f"Written to {path}", err=True)

@@ -46,6 +46,12 @@ strategy = click.option(
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace what an earlier run wrote there, and nothing else.")
 unsafe = click.option("--unsafe", is_flag=True, help="Load model files that run code on loading (Lambda layers).")
+custom = click.option(
+    "--custom",
+    multiple=True,
+    metavar="MODULE:OBJECT",
+    help="A layer or function of your own that the model file names: layers.py:Scale or package.layers:Scale. Repeatable.",
+)
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print the result alone.")
 verbose = click.option("--verbose", "-v", is_flag=True, help="Let TensorFlow's log messages through, and show tracebacks.")
 format = click.option(

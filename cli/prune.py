@@ -27,6 +27,7 @@ from tfrecall.cli.session import progress, session
 @options.overwrite
 @options.format
 @options.strategy
+@options.custom
 @options.unsafe
 @options.recipe(fine_tuning=True)
 @options.quiet

@@ -16,9 +16,10 @@ from tfrecall.cli.session import session
 @click.option("--resamples", type=int, default=10_000, show_default=True, help="Bootstrap resamples of the test images.")
 @options.seed
 @options.format
+@options.custom
 @options.unsafe
 @options.verbose
-def command(before, after, dataset, level, resamples, seed, form, unsafe, verbose):
+def command(before, after, dataset, level, resamples, seed, form, custom, unsafe, verbose):
     """Report what happened to each class between BEFORE and AFTER.
 
     Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and
@@ -27,9 +28,16 @@ def command(before, after, dataset, level, resamples, seed, form, unsafe, verbos
     from tfrecall.report.predictions import is_predictions
 
     with session(verbose=verbose, tensorflow=not (is_predictions(before) and is_predictions(after))):
-        from tfrecall import comparison
+        from tfrecall import comparison, models
 
         report = comparison.compare(
-            before, after, dataset=dataset, level=level, resamples=resamples, seed=seed, unsafe=unsafe
+            before,
+            after,
+            dataset=dataset,
+            level=level,
+            resamples=resamples,
+            seed=seed,
+            unsafe=unsafe,
+            custom_objects=models.named_objects(custom),
         )
     print_report(report, form)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from tfrecall import datasets, models, training
 from tfrecall.errors import InputError
@@ -14,7 +16,9 @@ from tfrecall.report.performance import performance
 from tfrecall.report.predictions import Predictions, aligned, is_predictions, read
 
 
-def evaluate(path: str | os.PathLike, dataset: str, *, unsafe: bool = False) -> dict:
+def evaluate(
+    path: str | os.PathLike, dataset: str, *, unsafe: bool = False, custom_objects: Mapping[str, Any] | None = None
+) -> dict:
     """Measure a saved model on a data set's test images.
 
     Parameters
@@ -25,13 +29,15 @@ def evaluate(path: str | os.PathLike, dataset: str, *, unsafe: bool = False) -> 
         As `tfrecall.datasets.load` takes it.
     unsafe : bool
         Whether the file may run code on loading.
+    custom_objects : mapping of str to class or function, optional
+        As `tfrecall.models.load` takes them.
 
     Returns
     -------
     dict
         ``accuracy``, and ``support``, ``recall``, ``precision`` and ``f1`` of each of the ``classes``.
     """
-    _, predictions = _tested(path, dataset, unsafe)
+    _, predictions = _tested(path, dataset, unsafe, custom_objects)
     return document.evaluation(
         performance(predictions.y_true, predictions.y_pred, predictions.class_names), model=str(path), dataset=dataset
     )
@@ -46,6 +52,7 @@ def compare(
     resamples: int = 10_000,
     seed: int = 0,
     unsafe: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> dict:
     """Report what happened to each class between two models, or files of predictions, or one of each.
 
@@ -59,6 +66,8 @@ def compare(
         As in `tfrecall.report.distortion`.
     unsafe : bool
         Whether model files may run code on loading.
+    custom_objects : mapping of str to class or function, optional
+        As `tfrecall.models.load` takes them.
 
     Returns
     -------
@@ -81,7 +90,7 @@ def compare(
                 f"{path} is no .npz or .csv file of predictions: for a model, name the data to test it on with --dataset."
             )
         else:
-            model, predictions = _tested(path, dataset, unsafe)
+            model, predictions = _tested(path, dataset, unsafe, custom_objects)
             loaded.append(model)
             sides.append(predictions)
     y_true, y_before, y_after, names = aligned(*sides)
@@ -93,8 +102,8 @@ def compare(
     return document.report(measured, **remains(loaded[1], totals["total"], pruned["prunable"], None), **identity)
 
 
-def _tested(path: str | os.PathLike, dataset: str, unsafe: bool):
-    model = models.load(path, unsafe=unsafe)
+def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, custom_objects: Mapping[str, Any] | None):
+    model = models.load(path, unsafe=unsafe, custom_objects=custom_objects)
     models.require_image_classifier(model, str(path))
     data = datasets.load(dataset, image_shape=partial(models.input_shape, model))
     models.require_classes(model, str(path), data.name, len(data.class_names))

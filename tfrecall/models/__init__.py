@@ -20,7 +20,7 @@ from tfrecall.models.classifier import (
     require_several_classes,
 )
 from tfrecall.models.lenet import lenet5
-from tfrecall.models.loading import load
+from tfrecall.models.loading import custom_scope, load, named_objects
 from tfrecall.models.resnet import resnet20, resnet32, resnet44, resnet56, resnet110
 from tfrecall.models.vgg import vgg16
 
@@ -30,10 +30,12 @@ __all__ = [
     "Architecture",
     "build",
     "classes_of",
+    "custom_scope",
     "gives_probabilities",
     "image_shape",
     "input_shape",
     "load",
+    "named_objects",
     "probabilities",
     "require_classes",
     "require_image_classifier",

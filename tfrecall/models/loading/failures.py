@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 # Where Keras's errors go on with a whole configuration, or with a list of all that failed.
-_LISTING = re.compile(r"\s*(Full object config|Full config|List of objects that could not be loaded|config=\{|using config=)")
+_LISTING = re.compile(
+    r"\s*(Full object config|Full config|List of objects that could not be loaded|config=\{|using config=)"
+)
 _EXAMPLE = re.compile(r"Example error message for object (.*?):\s*(.*)", re.DOTALL)
 _MISSING = re.compile(r"Could not locate (?:class|function) '([^']+)'|Unknown [\w ]+: '([^']+)'")
 _LENGTH = 400
@@ -50,4 +52,5 @@ def _sentences(text: str) -> str:
 def missing_object(error: BaseException) -> str | None:
     """Return the name of the class or function that Keras did not know, where that is why it failed."""
     match = _MISSING.search(str(error))
-    return next(name for name in match.groups() if name) if match else None
+    name = next(name for name in match.groups() if name) if match else None
+    return None if name == "function" else name  # which is what every function is called in the older formats

@@ -93,7 +93,7 @@ TFRECALL = _names("Cosine Iterative MaskedLayer Never OneShot Polynomial Undecay
 
 #: what an op layer of tf_keras may call, by the name under which TensorFlow exports it
 OPERATIONS = _by_place(
-        {
+    {
         "": """
             abs add add_n argmax argmin argsort batch_to_space boolean_mask broadcast_to cast clip_by_norm clip_by_value
             concat convert_to_tensor cumsum divide einsum ensure_shape equal exp expand_dims eye fill floor gather
@@ -193,7 +193,7 @@ OPERATIONS = _by_place(
 )
 #: the operations of Keras 3 that may be in a graph, by their module in ``keras.src.ops``
 KERAS_OPERATIONS = _by_place(
-        {
+    {
         "core": """
             Cast ConvertToTensor SaturateCast Scatter ScatterUpdate Slice SliceUpdate StopGradient Unstack
         """,
@@ -240,8 +240,9 @@ KERAS_OPERATIONS = _by_place(
 )
 
 
+_OPERATION_NAMES = {f"{place}.{name}" if place else name for place, names in OPERATIONS.items() for name in names}
+
+
 def is_operation(name: str) -> bool:
     """Say whether an op layer of tf_keras may call a function of TensorFlow, such as ``math.multiply``."""
-    place, _, function = name.rpartition(".")
-    plain = "" if place == "compat.v1" else place.removeprefix("compat.v1.")
-    return function in OPERATIONS.get(place, ()) or function in OPERATIONS.get(plain, ())
+    return name in _OPERATION_NAMES or name.removeprefix("compat.v1.") in _OPERATION_NAMES
