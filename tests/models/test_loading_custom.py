@@ -9,9 +9,9 @@ import tf_keras
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tfrecall.cli import main
 
 from tfrecall import models
-from tfrecall.cli import main
 from tfrecall.errors import InputError
 from tfrecall.models.loading.failures import essence
 from tfrecall.settings import Settings
