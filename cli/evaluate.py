@@ -13,14 +13,21 @@ from tfrecall.cli.session import session
 @options.format
 @options.head
 @options.preprocessing
+@options.custom
 @options.unsafe
 @options.verbose
-def command(model, dataset, form, head, rescale, preprocess, unsafe, verbose):
+def command(model, dataset, form, head, rescale, preprocess, custom, unsafe, verbose):
     """Print the accuracy, recall, precision and F1 of MODEL, a saved Keras model, on the test images of a data set."""
     with session(verbose=verbose) as result:
-        from tfrecall import comparison
+        from tfrecall import comparison, models
         from tfrecall.report import document, terminal
 
-        chosen = options.chosen_preprocessing(rescale, preprocess)
-        evaluation = comparison.evaluate(model, dataset, unsafe=unsafe, head=head, preprocess=chosen)
+        evaluation = comparison.evaluate(
+            model,
+            dataset,
+            unsafe=unsafe,
+            custom_objects=models.named_objects(custom),
+            head=head,
+            preprocess=options.chosen_preprocessing(rescale, preprocess),
+        )
         result.document(evaluation, form, table=terminal.render_evaluation, markdown=document.evaluation_to_markdown)

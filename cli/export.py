@@ -18,9 +18,10 @@ from tfrecall.cli.session import session
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 @options.head
 @options.preprocessing
+@options.custom
 @options.unsafe
 @options.verbose
-def command(model, form, output, dataset, overwrite, head, rescale, preprocess, unsafe, verbose):
+def command(model, form, output, dataset, overwrite, head, rescale, preprocess, custom, unsafe, verbose):
     """Write MODEL, a saved Keras model, in a form that needs neither Keras nor tfrecall.
 
     It takes raw pixels of any batch size and returns probabilities by class name.
@@ -39,7 +40,7 @@ def command(model, form, output, dataset, overwrite, head, rescale, preprocess, 
             if form == "tflite"
             else Path(model).parent / f"{Path(model).stem}_saved_model"
         )
-        loaded = models.load(model, unsafe=unsafe)
+        loaded = models.load(model, unsafe=unsafe, custom_objects=models.named_objects(custom))
         models.require_image_classifier(loaded, model)
         path = export(
             loaded,

@@ -78,6 +78,12 @@ _preprocess = click.option(
     "--preprocess", metavar="MODE", help="For one that was trained on Keras's preprocess_input: caffe, tf or torch."
 )
 unsafe = click.option("--unsafe", is_flag=True, help="Load model files that run code on loading (Lambda layers).")
+custom = click.option(
+    "--custom",
+    multiple=True,
+    metavar="MODULE:OBJECT",
+    help="A layer or function of your own that the model file names: layers.py:Scale or package.layers:Scale. Repeatable.",
+)
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print the result alone.")
 verbose = click.option("--verbose", "-v", is_flag=True, help="Let TensorFlow's log messages through, and show tracebacks.")
 format = click.option(

@@ -35,6 +35,7 @@ from tfrecall.cli.session import progress, session
 @options.strategy
 @options.head
 @options.preprocessing
+@options.custom
 @options.unsafe
 @options.recipe(fine_tuning=True)
 @options.quiet

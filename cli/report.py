@@ -19,9 +19,10 @@ from tfrecall.cli.session import session
 @options.format
 @options.head
 @options.preprocessing
+@options.custom
 @options.unsafe
 @options.verbose
-def command(before, after, dataset, level, resamples, seed, form, head, rescale, preprocess, unsafe, verbose):
+def command(before, after, dataset, level, resamples, seed, form, head, rescale, preprocess, custom, unsafe, verbose):
     """Report what happened to each class between BEFORE and AFTER.
 
     Each is a saved Keras model (then name the --dataset), or a file of predictions from anywhere: an .npz with y_true and
@@ -34,7 +35,7 @@ def command(before, after, dataset, level, resamples, seed, form, head, rescale,
 
     files = is_predictions(before) and (after is None or is_predictions(after))
     with session(verbose=verbose, tensorflow=not files) as result:
-        from tfrecall import comparison
+        from tfrecall import comparison, models
 
         report = comparison.compare(
             before,
@@ -44,6 +45,7 @@ def command(before, after, dataset, level, resamples, seed, form, head, rescale,
             resamples=resamples,
             seed=seed,
             unsafe=unsafe,
+            custom_objects=models.named_objects(custom),
             head=head,
             preprocess=options.chosen_preprocessing(rescale, preprocess),
         )

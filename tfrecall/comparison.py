@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from tfrecall import datasets, models, plausibility, training
 from tfrecall.errors import InputError
@@ -15,7 +17,13 @@ from tfrecall.report.predictions import Predictions, aligned, is_predictions, is
 
 
 def evaluate(
-    path: str | os.PathLike, dataset: str, *, unsafe: bool = False, head: str | None = None, preprocess: str | None = None
+    path: str | os.PathLike,
+    dataset: str,
+    *,
+    unsafe: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
+    head: str | None = None,
+    preprocess: str | None = None,
 ) -> dict:
     """Measure a saved model on a data set's test images.
 
@@ -27,6 +35,8 @@ def evaluate(
         As `tfrecall.datasets.load` takes it.
     unsafe : bool
         Whether the file may run code on loading.
+    custom_objects : mapping of str to class or function, optional
+        As `tfrecall.models.load` takes them.
     head : str, optional
         What the model's outputs are, one of `tfrecall.models.HEADS`; as `tfrecall.models.head_of` decides by default.
     preprocess : str, optional
@@ -37,7 +47,7 @@ def evaluate(
     dict
         ``accuracy``, and ``support``, ``recall``, ``precision`` and ``f1`` of each of the ``classes``.
     """
-    _, predictions = _tested(path, dataset, unsafe, head, preprocess)
+    _, predictions = _tested(path, dataset, unsafe, custom_objects, head, preprocess)
     return document.evaluation(
         performance(predictions.y_true, predictions.y_pred, predictions.class_names), model=str(path), dataset=dataset
     )
@@ -52,6 +62,7 @@ def compare(
     resamples: int = 10_000,
     seed: int = 0,
     unsafe: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
     head: str | None = None,
     preprocess: str | None = None,
 ) -> dict:
@@ -68,6 +79,8 @@ def compare(
         As in `tfrecall.report.distortion`.
     unsafe : bool
         Whether model files may run code on loading.
+    custom_objects : mapping of str to class or function, optional
+        As `tfrecall.models.load` takes them.
     head : str, optional
         What the outputs of the models are, as in `evaluate`.
     preprocess : str, optional
@@ -106,7 +119,7 @@ def compare(
                 "--dataset."
             )
         else:
-            model, predictions = _tested(path, dataset, unsafe, head, preprocess)
+            model, predictions = _tested(path, dataset, unsafe, custom_objects, head, preprocess)
             loaded.append(model)
             sides.append(predictions)
     y_true, y_before, y_after, names = aligned(*sides)
@@ -118,9 +131,9 @@ def compare(
     return document.report(measured, **remains(loaded[1], totals["total"], pruned["prunable"], None), **identity)
 
 
-def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, head: str | None, preprocess: str | None):
+def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, custom_objects, head: str | None, preprocess: str | None):
     datasets.preprocessing(preprocess)  # a mistake is found before a model is loaded
-    model = models.load(path, unsafe=unsafe)
+    model = models.load(path, unsafe=unsafe, custom_objects=custom_objects)
     models.require_image_classifier(model, str(path))
     data = datasets.load(dataset, image_shape=partial(models.input_shape, model), preprocess=preprocess)
     models.require_classes(model, str(path), data.name, len(data.class_names))

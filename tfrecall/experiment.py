@@ -72,10 +72,11 @@ def start(settings: Settings):
         data = load_data(settings)
         model, scope = new_model(settings, data)
         return data, model, scope
+    custom = models.named_objects(settings.custom)
     scope = training.strategy(settings.strategy)
     with scope.scope():
         # A model saved while it was being pruned would be pruned further in place, and the baseline lost.
-        model = pruning.strip(models.load(settings.model, unsafe=settings.unsafe))
+        model = pruning.strip(models.load(settings.model, unsafe=settings.unsafe, custom_objects=custom))
     models.require_image_classifier(model, settings.model)
     data = load_data(settings, partial(models.input_shape, model))
     models.require_classes(model, settings.model, data.name, len(data.class_names))
@@ -268,10 +269,15 @@ def run(
     TrainingError
         If the loss is no longer finite.
     """
-    from tfrecall import weights
-
     output = Path(output or settings.folder)
     require_free(output, overwrite)
+    with models.custom_scope(models.named_objects(settings.custom)):
+        return _run(settings, output, progress)
+
+
+def _run(settings: Settings, output: Path, progress: str) -> dict:
+    from tfrecall import weights
+
     data, baseline, scope = start(settings)
     removable = weights.removable(baseline, settings.include_classifier)  # raises if there is nothing to prune
     available = sum(weight.size for weight in removable.values()) + weights.frozen_zeros(baseline)

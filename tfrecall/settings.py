@@ -37,6 +37,9 @@ class Settings:
         As `tfrecall.training.strategy` takes it.
     unsafe : bool
         Whether a model file may run code on loading.
+    custom : sequence of str
+        Classes and functions that a model file may name besides those of Keras: each ``module:object``, as
+        `tfrecall.models.named_objects` takes it.
     head : str or None
         What the outputs of a model file are, one of `tfrecall.models.HEADS`; None leaves it to `tfrecall.models.head_of`.
     preprocess : str or None
@@ -54,6 +57,7 @@ class Settings:
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     strategy: str = "auto"
     unsafe: bool = False
+    custom: tuple[str, ...] = ()
     head: str | None = None
     preprocess: str | None = None
 
@@ -61,6 +65,7 @@ class Settings:
         if self.ratio is not None:
             sparsity.sparsity(self.ratio)
         object.__setattr__(self, "algorithm", criteria.canonical(self.algorithm))
+        object.__setattr__(self, "custom", tuple(self.custom))
         if self.scope not in sparsity.SCOPES:
             raise unknown("scope", self.scope, sparsity.SCOPES)
         if not (isinstance(self.seed, int) and 0 <= self.seed < 2**31):

@@ -20,7 +20,7 @@ from tfrecall.models.classifier import (
 )
 from tfrecall.models.heads import HEADS, Head, head_of
 from tfrecall.models.lenet import lenet5
-from tfrecall.models.loading import load
+from tfrecall.models.loading import custom_scope, load, named_objects
 from tfrecall.models.resnet import resnet20, resnet32, resnet44, resnet56, resnet110
 from tfrecall.models.vgg import vgg16
 
@@ -32,11 +32,13 @@ __all__ = [
     "Head",
     "build",
     "classes_of",
+    "custom_scope",
     "gives_probabilities",
     "head_of",
     "image_shape",
     "input_shape",
     "load",
+    "named_objects",
     "probabilities",
     "require_classes",
     "require_image_classifier",

@@ -10,10 +10,10 @@ from typing import Any
 
 from tfrecall.errors import InputError
 from tfrecall.models.loading.containers import Container, open_container
-from tfrecall.models.loading.custom import custom_objects as named_objects
+from tfrecall.models.loading.custom import custom_scope, named_objects
 from tfrecall.models.loading.failures import essence, missing_object
 
-__all__ = ["load", "named_objects"]
+__all__ = ["custom_scope", "load", "named_objects"]
 
 
 def load(
@@ -71,8 +71,8 @@ def load(
             raise
         except Exception as error:
             name = missing_object(error)
-            hint = f" {_name_it(name)}." if name else ""
-            raise InputError(f"{path} cannot be loaded as a Keras model: {essence(error)}{hint}") from error
+            reason = f"it needs {name}, which Keras does not know. {_name_it(name)}." if name else essence(error)
+            raise InputError(f"{path} cannot be loaded as a Keras model: {reason}") from error
 
 
 def _name_it(name: str) -> str:
@@ -82,25 +82,20 @@ def _name_it(name: str) -> str:
 
 def _load(path: Path, container: Container, custom: dict):
     from tfrecall.models.loading.building import build
-    from tfrecall.models.loading.configuration import Refusal, Rewriter
+    from tfrecall.models.loading.configuration import RefusedError, Rewriter
 
     rewriter = Rewriter(_library(container), custom)
     config = container.config
     if container.kind == "savedmodel" and config.get("class_name") not in ("Sequential", "Functional"):
         raise InputError(
-            f"{path} holds a subclassed model ({config.get('class_name')}), whose code is in the file: expected a Sequential "
-            "or Functional one; --unsafe (unsafe=True) loads it."
+            f"{path} holds a subclassed model ({config.get('class_name')}), whose code is in the file: expected a "
+            "Sequential or Functional one; --unsafe (unsafe=True) loads it."
         )
     try:
         return build(container, rewriter.library, rewriter.model(config), rewriter.registry)
-    except Refusal as refusal:
-        hint = (
-            f"{_name_it(refusal.missing)}. If you trust its source, pass"
-            if refusal.missing
-            else "if you trust its source, pass"
-        )
-        joint = ". " if refusal.missing else ": "
-        raise InputError(f"{path} would {refusal}{joint}{hint} --unsafe (unsafe=True).") from None
+    except RefusedError as refusal:
+        hint = f". {_name_it(refusal.missing)}. If" if refusal.missing else ": if"
+        raise InputError(f"{path} would {refusal}{hint} you trust its source, pass --unsafe (unsafe=True).") from None
     except InputError as error:
         raise InputError(f"{path} cannot be loaded as a Keras model: {error}") from None
 
@@ -122,7 +117,7 @@ def _library(container: Container):
     if container.version.startswith("3"):
         import keras
 
-        import tfrecall.regularizers
+        import tfrecall.regularizers  # registers a class that a file may name
 
         return keras
     import tf_keras

@@ -11,7 +11,7 @@ from typing import Any
 from tfrecall.errors import InputError
 from tfrecall.models.loading.containers import Container
 
-# Numbers that a model may have without its file: the states of random generators, counters, what a layer of one's own leaves out.
+# Numbers that a model may have without its file: states of random generators, counters, what layers of one's own leave out.
 _UNSAVED = 2**24
 
 
@@ -124,11 +124,11 @@ def _limited_to(numbers: int) -> Iterator[None]:
     """Refuse variables that hold more numbers, all together, than a file has, before memory is asked for them."""
     import tensorflow as tf
 
-    total, refusal = 0, None
+    total, refusal, scratch = 0, None, tf.Graph()
 
     def create(next_creator, **options):
         nonlocal total, refusal
-        total += _size(options)
+        total += _size(options, scratch)
         if total > numbers + _UNSAVED:
             refusal = InputError(
                 f"its configuration needs more weights than it holds: at least {total:,} numbers, and {numbers:,} are in it."
@@ -145,13 +145,13 @@ def _limited_to(numbers: int) -> Iterator[None]:
         raise
 
 
-def _size(options: dict) -> int:
-    """Return how many numbers a variable about to be created holds."""
+def _size(options: dict, scratch) -> int:
+    """Return how many numbers a variable holds that is about to be created; in a scratch graph nothing is computed."""
     import tensorflow as tf
 
     shape, value = options.get("shape"), options.get("initial_value")
     if shape is None and callable(value):
-        with tf.Graph().as_default():  # where it is only described, not computed
+        with scratch.as_default():
             shape = value().shape
     elif shape is None:
         shape = getattr(value, "shape", ())
@@ -161,9 +161,10 @@ def _size(options: dict) -> int:
 
 def _require_needed(container: Container, model) -> None:
     """Refuse a file whose weights are much larger than the model's: Keras would read them before it compares the shapes."""
-    largest = max((math.prod(weight.shape) for weight in model.weights), default=0)
+    shapes = [getattr(weight, "shape", ()) for weight in model.weights]  # a table of words has none
+    largest = max((math.prod(shape) for shape in shapes), default=0)
     name, size = max(container.sizes.items(), key=lambda item: item[1], default=("", 0))
     if size > 4 * largest + _UNSAVED:
         raise InputError(
-            f"it declares larger weights than its model has: {size:,} numbers in {name}; the model's largest has {largest:,}."
+            f"it declares larger weights than its model has: {size:,} numbers in {name}, and at most {largest:,} are needed."
         )

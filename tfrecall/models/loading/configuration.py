@@ -1,8 +1,8 @@
-"""What a file's configuration builds, decided here: every object in it is looked up in the lists of `harmless`, and nowhere else.
+"""What a file's configuration builds, decided here: every object in it is looked up in the lists of `harmless` alone.
 
 Keras looks a name up in several fields, modules and registries, and falls back from one to the next; a check that reads the
-same fields in another order can be fooled. So the configuration is not checked but written anew. Each object gets a name that
-only the registry made here knows, and the fields by which Keras could find anything else are left out.
+same fields in another order can be fooled. So the configuration is not checked but written anew. Each object gets a name
+that only the registry made here knows, and the fields by which Keras could find anything else are left out.
 """
 
 from __future__ import annotations
@@ -49,12 +49,20 @@ _CODE = {
     "__lambda__": "a lambda function",
     **{
         name: f"a {name} layer"
-        for name in ["ClassMethod", "InstanceMethod", "TensorFlowOpLayer", "TFSMLayer", "JaxLayer", "FlaxLayer", "TorchModuleWrapper"]
+        for name in (
+            "ClassMethod",
+            "FlaxLayer",
+            "InstanceMethod",
+            "JaxLayer",
+            "TFSMLayer",
+            "TensorFlowOpLayer",
+            "TorchModuleWrapper",
+        )
     },
 }
 
 
-class Refusal(InputError):
+class RefusedError(InputError):
     """A configuration names something that could run code.
 
     Attributes
@@ -100,7 +108,7 @@ class Rewriter:
 
         Raises
         ------
-        Refusal
+        RefusedError
             If it names anything else.
         InputError
             If it makes no sense.
@@ -126,14 +134,14 @@ class Rewriter:
         if text.startswith(_MARK):
             raise InputError(f"its configuration holds a name that tfrecall keeps for itself: {text[:80]}.")
         if key == "vocabulary":
-            raise Refusal(f"read the file {text} on loading")
+            raise RefusedError(f"read the file {text} on loading")
         if key in _LAYER_KEYS:
             raise InputError(f"its configuration has the string '{text[:80]}' where it needs a layer ({key}).")
         for kind, names in _IDENTIFIERS.items():
             if key.endswith(kind) and text not in names:
                 return self._register(text, self._custom(text) or self._custom_by_end(text) or self._unknown(text, None))
-        if self._registered(text) is not None and self._custom(text) is None:
-            self._unknown(text, None)  # Keras may take any string for the name of a registered object
+        if self._registered(text) is not None:  # Keras may take any string for the name of a registered object
+            self.registry[text] = self._custom(text) or self._unknown(text, None)
         return text
 
     def _object(self, node: dict, key: str, root: bool = False) -> dict:
@@ -167,7 +175,7 @@ class Rewriter:
 
     def _refuse_code(self, node: dict) -> None:
         if any(key.endswith("_type") and value == "lambda" for key, value in node.items()):
-            raise Refusal("run code on loading (it holds the code of a Lambda or wrapper)")
+            raise RefusedError("run code on loading (it holds the code of a Lambda or wrapper)")
 
     def _class(self, node: dict, key: str):
         name, module = node["class_name"], node.get("module")
@@ -270,7 +278,7 @@ class Rewriter:
     def _custom_by_end(self, name: str):
         """Return the custom object whose name without its package is that of `name`.
 
-        For objects that were passed by their plain names, and for functions, which Keras up to 3.6 wrote without the package.
+        For objects that were passed by their plain names, and for functions, which Keras up to 3.6 wrote without a package.
         """
         end = name.rpartition(">")[2]
         everything = {**self.library.saving.get_custom_objects(), **self.custom_objects}
@@ -295,9 +303,9 @@ class Rewriter:
 
     def _unknown(self, name: str, module):
         if name in _CODE:
-            raise Refusal(f"run code on loading (it has {_CODE[name]})")
+            raise RefusedError(f"run code on loading (it has {_CODE[name]})")
         source = f" of the module {module}" if isinstance(module, str) and module else ""
-        raise Refusal(f"run code on loading (it names {name}{source})", name)
+        raise RefusedError(f"run code on loading (it names {name}{source})", name)
 
 
 def _require_agreement(name: str, registered) -> None:
@@ -307,7 +315,7 @@ def _require_agreement(name: str, registered) -> None:
     if not isinstance(registered, str):
         raise InputError(f"its configuration names a class by {type(registered).__name__}, not by a string.")
     if registered.rpartition(">")[2] != name.rpartition(">")[2]:
-        raise Refusal(f"run code on loading (it names {registered} as well as {name} for one object)")
+        raise RefusedError(f"run code on loading (it names {registered} as well as {name} for one object)")
 
 
 def _require_harmless_call(node: dict, name: str) -> None:
@@ -320,10 +328,10 @@ def _require_harmless_call(node: dict, name: str) -> None:
     if name in _OPERATION_LAYERS:
         name = inner.get("function") if isinstance(inner, dict) else inner
         if not (isinstance(name, str) and harmless.is_operation(name)):
-            raise Refusal(f"run code on loading (it calls {name})")
+            raise RefusedError(f"run code on loading (it calls {name})")
     calls = node.get("inbound_nodes", [])
     if not (isinstance(calls, list) and all(_takes_an_output(call) for call in calls)):
-        raise Refusal(f"run code on loading (it calls {name} on constants alone)")
+        raise RefusedError(f"run code on loading (it calls {name} on constants alone)")
 
 
 def _takes_an_output(call) -> bool:

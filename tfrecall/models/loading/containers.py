@@ -21,8 +21,8 @@ from tfrecall.errors import InputError
 
 SIGNATURES = {".keras": b"PK\x03\x04", ".h5": b"\x89HDF\r\n\x1a\n", ".hdf5": b"\x89HDF\r\n\x1a\n"}
 _WEIGHTS = "model.weights.h5"
-# Beyond this many bytes, content may be at most so many times larger than what is stored of it. Deflate reaches 1032 on zeros;
-# the weights of a model pruned to 1 % reach 60.
+# Beyond this many bytes, content may be at most so many times larger than what is stored of it. Deflate reaches 1032 on
+# zeros; the weights of a model pruned to 1 % reach 60.
 _FREE = 2**28
 _EXPANSION = 100
 # The configuration of the largest model of keras.applications has 1 MB.
@@ -200,7 +200,7 @@ def _look_at_data(path: Path, data, name: str) -> int:
     declared, stored = size * data.dtype.itemsize, data.id.get_storage_size()
     if not data.id.get_create_plist().get_nfilters() and declared > stored:
         raise InputError(
-            f"{path} declares more than it holds: {_bytes(declared)} in its weights {name}, of which {_bytes(stored)} are stored."
+            f"{path} declares more than it holds: {_bytes(declared)} in {name}, of which {_bytes(stored)} are stored."
         )
     return size
 
@@ -230,10 +230,9 @@ def _open_saved_model(path: Path) -> Container:
         raise InputError(
             f"{path} is a SavedModel for serving, not one of Keras: give the .keras file that it was exported from."
         )
-    if metadata.stat().st_size > 4 * _CONFIGURATION:
-        raise InputError(
-            f"{path} holds a keras_metadata.pb of {_bytes(metadata.stat().st_size)}: expected at most {_bytes(4 * _CONFIGURATION)}."
-        )
+    size, limit = metadata.stat().st_size, 4 * _CONFIGURATION
+    if size > limit:
+        raise InputError(f"{path} holds a keras_metadata.pb of {_bytes(size)}: expected at most {_bytes(limit)}.")
     for part in path.rglob("*"):
         if not (part.is_file() or part.is_dir()):
             raise InputError(f"{path} is no SavedModel folder: {part.name} in it is not a file.")

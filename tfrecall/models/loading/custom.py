@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tfrecall.errors import InputError
 from tfrecall.models.loading.failures import essence
 
 
-def custom_objects(names: Sequence[str]) -> dict[str, Any]:
+def named_objects(names: Sequence[str]) -> dict[str, Any]:
     """Import the classes and functions that a model file may name besides those of Keras.
 
     To name an object is to trust it, and its module, which is imported; nothing else that the file names is trusted by it.
@@ -36,13 +37,26 @@ def custom_objects(names: Sequence[str]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> custom_objects(["keras.layers:Dense"])
+    >>> named_objects(["keras.layers:Dense"])
     {'Dense': <class 'keras.src.layers.core.dense.Dense'>}
     """
     objects: dict[str, Any] = {}
     for name in names:
         objects.update(_named(name))
     return objects
+
+
+@contextmanager
+def custom_scope(objects: Mapping[str, Any]) -> Iterator[None]:
+    """Let both Kerases copy and save models that are made of custom objects, while this lasts."""
+    if not objects:
+        yield
+        return
+    import keras
+    import tf_keras
+
+    with keras.saving.custom_object_scope(dict(objects)), tf_keras.saving.custom_object_scope(dict(objects)):
+        yield
 
 
 def _named(name: str) -> dict[str, Any]:

@@ -52,4 +52,5 @@ def _sentences(text: str) -> str:
 def missing_object(error: BaseException) -> str | None:
     """Return the name of the class or function that Keras did not know, where that is why it failed."""
     match = _MISSING.search(str(error))
-    return next(name for name in match.groups() if name) if match else None
+    name = next(name for name in match.groups() if name) if match else None
+    return None if name == "function" else name  # which is what every function is called in the older formats

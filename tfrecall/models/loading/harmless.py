@@ -240,8 +240,9 @@ KERAS_OPERATIONS = _by_place(
 )
 
 
+_OPERATION_NAMES = {f"{place}.{name}" if place else name for place, names in OPERATIONS.items() for name in names}
+
+
 def is_operation(name: str) -> bool:
     """Say whether an op layer of tf_keras may call a function of TensorFlow, such as ``math.multiply``."""
-    place, _, function = name.rpartition(".")
-    plain = "" if place == "compat.v1" else place.removeprefix("compat.v1.")
-    return function in OPERATIONS.get(place, ()) or function in OPERATIONS.get(plain, ())
+    return name in _OPERATION_NAMES or name.removeprefix("compat.v1.") in _OPERATION_NAMES
