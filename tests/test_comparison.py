@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+import tf_keras
 from small_models import small_classifier
 
+import tfrecall
 from tfrecall import comparison, datasets
 from tfrecall.errors import InputError
 from tfrecall.report import document
@@ -209,3 +212,43 @@ def test_two_files_of_predictions_need_no_tensorflow(shelf, ending):
     sides = [str(shelf / f"{side}.{ending}") for side in ("before", "after")]
     done = subprocess.run([sys.executable, "-c", code, *sides], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras], ids=["keras", "tf_keras"])
+@pytest.mark.parametrize("change", ["freeze", "quantize"])
+def test_freezing_and_quantizing_change_no_number_of_a_report(shelf, tmp_path, library, change):
+    """The same set of parameters is counted before and after, with or without what is trained or in which type it is."""
+    layers = library.layers
+    library.utils.set_random_seed(0)
+    model = library.Sequential(
+        [
+            layers.Input((6, 6, 1)),
+            layers.Flatten(),
+            layers.Dense(24, activation="relu", name="a"),
+            layers.BatchNormalization(),
+            layers.Dense(16, name="b"),
+            layers.Dense(3, activation="softmax", name="c"),
+        ]
+    )
+    model.save(tmp_path / "before.keras")
+    pruned = tfrecall.strip(tfrecall.prune(model, 0.6))
+    pruned.save(tmp_path / "pruned.keras")
+    if change == "quantize" and library is tf_keras:
+        pytest.skip("tf_keras quantizes nothing")
+    if change == "quantize":
+        pruned.quantize("int8")
+    else:
+        pruned.get_layer("a").trainable = pruned.get_layer("b").trainable = False
+    pruned.save(tmp_path / "after.keras")
+    options = {"dataset": str(shelf / "data.npz"), "resamples": 100}
+    expected = comparison.compare(tmp_path / "before.keras", tmp_path / "pruned.keras", **options)
+    report = comparison.compare(tmp_path / "before.keras", tmp_path / "after.keras", **options)
+    total = 36 * 24 + 24 + 2 * 24 + 24 * 16 + 16 + 16 * 3 + 3
+    for part in ("ratio", "parameters", "layers"):
+        assert report[part] == expected[part]
+    assert report["parameters"] == {
+        "total": total,
+        "prunable": 36 * 24 + 24 * 16,
+        "remaining": total - round(0.6 * total),
+    }
+    assert sum(row["weights"] - row["kept"] for row in report["layers"]) == round(0.6 * total)

@@ -81,7 +81,13 @@ def _warn_of_emptied(held: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarr
 def _warn_of_zeros(model, held: Mapping[str, np.ndarray], kept: Mapping[str, np.ndarray]) -> None:
     """Warn of the weights that are removed though they were 0: initial values, perhaps, that training has not reached."""
     found = weights.prunable(model, classifiers=False)
-    counts = {path: int(np.count_nonzero(mask & ~kept[path] & (found[path].value == 0))) for path, mask in held.items()}
+    counts = {}
+    for path, mask in held.items():
+        value = found[path].value
+        if np.count_nonzero(value) < np.count_nonzero(
+            mask
+        ):  # only then is anything 0 that is not held: rare, so asked first
+            counts[path] = int(np.count_nonzero(mask & ~kept[path] & (value == 0)))
     total = sum(int(np.count_nonzero(mask)) for mask in held.values())
     if sum(counts.values()) >= max(1, zeros.SHARE * total):
         named = weights.few([f"{path} ({count:,})" for path, count in counts.items() if count])
