@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,59 +34,63 @@ def warn_if_misread(model, name: str, test: Split, probabilities: np.ndarray, he
     head : tfrecall.models.Head, optional
         What its outputs are, as in `tfrecall.training.predict`.
     """
-    right = probabilities.argmax(axis=1) == test.labels
+    predicted = probabilities.argmax(axis=1)
+    right = predicted == test.labels
     if right.mean() >= _FINE:
         return
     drawn = np.random.default_rng(0).permutation(len(test))[:_IMAGES]
-    best = _best_other(model, head, test, drawn[:_LOOK], right)
+    best = _best_other(model, head, test, np.sort(drawn[:_LOOK]))
     if best is not None:
         drawn = np.sort(drawn)
-        other = _right(model, head, test.at(drawn), [best])[0]
-        gains, losses = int((other & ~right[drawn]).sum()), int((right[drawn] & ~other).sum())
+        right_before = right[drawn]
+        outputs = training.predict(model, test.at(drawn).preprocessed(best), head=head)
+        right_then = outputs.argmax(axis=1) == test.labels[drawn]
+        gains, losses = int((right_then & ~right_before).sum()), int((right_before & ~right_then).sum())
         if gains - losses > max(_ERRORS * math.sqrt(gains + losses), _GAIN * len(drawn)):
-            remedy = f"add {best.option} (in Python preprocess={best.name!r})" if best.name else "leave that option out"
+            remedy = f"say so, as by {best.option} (in Python preprocess={best.name!r})" if best.name else "leave that out"
             warnings.warn(
-                f"{name} gets {right[drawn].mean():.0%} of {len(drawn)} test images right on {_words(test.preprocessing)} "
-                f"pixels, and {other.mean():.0%} on {_words(best)} pixels: if it was trained on those, {remedy}.",
+                f"{name} gets {right_before.mean():.0%} of {len(drawn)} test images right on {_words(test.preprocessing)} "
+                f"pixels, and {right_then.mean():.0%} on {_words(best)} pixels: if it was trained on such pixels, {remedy}.",
                 DataWarning,
                 stacklevel=3,
             )
             return
-    commonest = np.bincount(test.labels).max() / len(test)
-    if right.mean() < commonest + _ERRORS * math.sqrt(commonest * (1 - commonest) / len(test)):
+    chance = _chance(test.labels, predicted)
+    if right.mean() < chance + _ERRORS * math.sqrt(chance * (1 - chance) / len(test)):
         warnings.warn(
-            f"{name} gets {right.mean():.1%} of the test images right, no better than naming one class always: if it "
-            "should, check the order of its classes, and how its pixels were scaled in training (--rescale, --preprocess).",
+            f"{name} gets {right.mean():.1%} of the test images right, no better than chance: if it should, check the order "
+            "of its classes, and how its pixels were scaled in training (--rescale, --preprocess).",
             DataWarning,
             stacklevel=3,
         )
 
 
-def _best_other(model, head, test: Split, drawn: np.ndarray, right: np.ndarray) -> Preprocessing | None:
-    """Return the common scaling with which the most of a few images are right, if more than with the split's own."""
-    own = test.preprocessing
-    images, few = _in_memory(test, drawn)
+def _chance(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Return Σ P(label = c)·P(prediction = c), the accuracy of predictions that are independent of the labels."""
+    classes = max(labels.max(), predicted.max()) + 1
+    shares = (np.bincount(values, minlength=classes) / len(values) for values in (labels, predicted))
+    return float(np.dot(*shares))
+
+
+def _best_other(model, head, test: Split, drawn: np.ndarray) -> Preprocessing | None:
+    """Return the common scaling that suits a few images best, if more of them are right than with the split's own.
+
+    Of scalings that are near each other the same images are right: the likelihood tells which was meant.
+    """
+    images, labels = test.at(drawn).preprocessed(RAW).sample(len(drawn), seed=0)
+    few = Split(held(images, labels), np.arange(len(labels)))  # read once, and scaled again and again
     names = ["255", "2,-1"] if images.min() >= 0 and images.max() <= 1 else ["1/255", *datasets.MODES]
-    others = [RAW, *map(preprocessing, names)]
-    others = [
-        one
-        for one in others
-        if (one.scale, one.offset, one.reverses_channels) != (own.scale, own.offset, own.reverses_channels)
-        and (len(one.offset) == 1 or images.shape[-1] == len(one.offset))
-    ]
-    counts = [other.sum() for other in _right(model, head, few, others)]
-    return others[int(np.argmax(counts))] if max(counts) > right[drawn].sum() else None
+    own = test.preprocessing
+    ways = [own, *(way for way in (RAW, *map(preprocessing, names)) if _is_another(way, own, images.shape[-1]))]
+    outputs = [training.predict(model, few.preprocessed(way), head=head) for way in ways]
+    right = [(output.argmax(axis=1) == labels).sum() for output in outputs]
+    likelihood = [np.log(np.maximum(output[np.arange(len(labels)), labels], 1e-7)).mean() for output in outputs]
+    best = int(np.argmax(likelihood))
+    return ways[best] if right[best] > right[0] else None
 
 
-def _in_memory(test: Split, drawn: np.ndarray) -> tuple[np.ndarray, Split]:
-    """Return raw images, and the split of them, which is read again and again."""
-    images, labels = test.at(np.sort(drawn)).preprocessed(RAW).sample(len(drawn), seed=0)
-    return images, Split(held(images, labels), np.arange(len(labels)))
-
-
-def _right(model, head, split: Split, ways: list[Preprocessing]) -> list[np.ndarray]:
-    """Return ``right[image]`` for each way of preprocessing."""
-    return [training.predict(model, split.preprocessed(way), head=head).argmax(axis=1) == split.labels for way in ways]
+def _is_another(way: Preprocessing, own: Preprocessing, channels: int) -> bool:
+    return replace(way, name="") != replace(own, name="") and len(way.offset) in (1, channels)
 
 
 def _words(way: Preprocessing) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_sets import arrays, assert_same, everything, numbered
 
 from tfrecall import datasets
-from tfrecall.errors import InputError
+from tfrecall.datasets.arrays import channels_first
+from tfrecall.errors import DataWarning, InputError
 
 
 def test_digits():
@@ -44,6 +49,8 @@ def test_npz(npz):
         {"x_train": numbered(60)[..., 0], "x_test": numbered(9)[..., 0] + 100},
         {"x_train": numbered(60).astype(np.int64)},
         {"y_train": (np.arange(60) % 3).reshape(-1, 1), "y_test": (np.arange(9) % 3).astype(np.uint8)},
+        {"y_train": (np.arange(60) % 3).astype(np.float32), "y_test": (np.arange(9) % 3).astype(np.float64)},
+        {"y_train": np.eye(3)[np.arange(60) % 3], "y_test": np.eye(3, dtype=bool)[np.arange(9) % 3]},
     ],
 )
 def test_npz_in_other_forms_is_the_same_set(npz, changes):
@@ -69,6 +76,22 @@ def test_npz_is_the_same_streamed_and_in_memory(npz):
         ({"class_names": np.array(["a", "b"])}, "y_train holds the label 2 but there are 2 classes"),
         ({"class_names": np.array(["a", "b", "b"])}, "distinct strings"),
         ({"y_train": np.arange(60) % 3 * 1000}, "counts up to 2000"),
+        ({"y_train": np.arange(60) % 3 + 1}, "y_train holds no image of class 0, of 0 to 3: .* or save class_names"),
+        ({"y_train": np.arange(60) % 3 * 2}, "y_train holds no image of class 1, of 0 to 4: .* or save class_names"),
+        ({"y_train": np.where(np.arange(60) == 7, np.nan, np.arange(60) % 3)}, "y_train must hold whole numbers"),
+        ({"y_train": np.where(np.arange(60) == 7, np.inf, np.arange(60) % 3)}, "y_train must hold whole numbers"),
+        ({"y_train": np.where(np.arange(60) == 7, 1e300, np.arange(60) % 3)}, "y_train holds the label 1e"),
+        ({"y_train": np.eye(3)[np.arange(60) % 3] / 2}, r"y_train must hold whole numbers .* shape \(60, 3\)"),
+        (
+            {"x_train": numbered(60, dtype=np.float32) * np.nan, "x_test": numbered(9) / 2},
+            "x_train holds pixels .* not finite",
+        ),
+        (
+            {"x_test": np.where(numbered(9) == 4, np.inf, 1), "x_train": numbered(60) / 2},
+            "x_test holds pixels .* not finite",
+        ),
+        ({"x_test": numbered(9) * 1e300, "x_train": numbered(60) / 2}, "x_test holds pixels .* not finite"),
+        ({"x_train": numbered(60).astype(complex)}, "x_train must hold numbers"),
         ({"y_train": np.zeros(60, int), "y_test": np.zeros(9, int)}, "two classes or more"),
         ({"y_train": np.array(["cat"] * 60)}, "y_train must hold whole numbers"),
         ({"y_train": np.ones((60, 3), int)}, r"y_train .* shape \(images,\), not .* shape \(60, 3\)"),
@@ -106,3 +129,47 @@ def test_npz_files_that_cannot_be_read(npz, damage):
         datasets.load(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_named_classes_may_lack_training_images(npz):
+    labels = np.arange(60) % 3 + 1
+    dataset = datasets.load(npz(y_train=labels, class_names=np.array(["none", "a", "b", "c"])))
+    assert dataset.class_names == ("none", "a", "b", "c")
+    assert set(dataset.train.labels) == {1, 2, 3}
+
+
+def test_integers_beyond_bytes_in_one_part_are_the_same_kind_in_both(npz):
+    dataset = datasets.load(npz(x_train=numbered(60, dtype=np.uint16) * 1000, x_test=numbered(9, dtype=np.uint16)))
+    np.testing.assert_array_equal(everything(dataset.test)[0][:, 0, 0, 0], np.arange(9))
+    assert dataset.train.sample(60, 0)[0].max() > 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_channels_first_are_turned_and_that_is_said(npz, channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 7, 9, channels), np.uint8)
+    first = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+    with pytest.warns(DataWarning, match=rf"\({channels}, 7, 9\) are channels first: they are read as \(7, 9, {channels}\)"):
+        turned = datasets.load(npz(x_train=first, x_test=first[:9]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plain = datasets.load(npz(x_train=pixels, x_test=pixels[:9]))
+    assert turned.image_shape == (7, 9, channels)
+    assert_same(plain, turned)
+
+
+@given(rows=st.integers(5, 300), columns=st.integers(5, 300), channels=st.sampled_from([1, 3, 4]))
+def test_pictures_of_usual_size_are_told_apart(rows, columns, channels):
+    assert channels_first((channels, rows, columns))
+    assert not channels_first((rows, columns, channels))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 3), (3, 3, 3), (2, 2, 1), (28, 28, 10), (10, 28, 28), (4, 4, 16), (1, 1, 3)])
+def test_shapes_that_can_be_both_are_read_as_keras_does(shape):
+    assert not channels_first(shape)
+
+
+def test_a_model_that_takes_channels_first_is_told(npz):
+    pixels = np.zeros((60, 32, 32, 3), np.uint8)
+    path = npz(x_train=pixels, x_test=pixels[:9])
+    with pytest.raises(InputError, match=r"the model takes channels first, \(3, 32, 32\)"):
+        datasets.load(path, image_shape=(3, 32, 32))

@@ -146,12 +146,12 @@ def files(name: str) -> list[Path]:
     Raises
     ------
     InputError
-        When there is a folder that is no data set: the disk is not walked to find that out.
+        When there is a file or folder that is no data set: nothing is read, nor the disk walked, to find that out.
     """
     path = place(name)
-    if path is None or not (path.is_dir() or path.is_file()):
+    if path is None or not path.exists():
         return []
-    return [path] if path.is_file() else [Path(file) for file in list_folder(path).files]
+    return [path] if _is_array_file(path) else [Path(file) for file in list_folder(path).files]
 
 
 def require_name(name: str) -> None:
@@ -174,11 +174,14 @@ def _open(name: str) -> Opened:
     path = place(name)
     if path is None:
         return open_digits() if name == "digits" else open_tfds(name)
-    if path.suffix.lower() == ".npz" and not path.is_dir():
-        return open_npz(path)
-    if path.exists() and not path.is_dir():
+    return open_npz(path) if _is_array_file(path) else open_folder(path)
+
+
+def _is_array_file(path: Path) -> bool:
+    """Return whether a path is to be read as an .npz file; raises InputError for other files, pipes and devices."""
+    array_file = path.suffix.lower() == ".npz" and not path.is_dir()
+    if path.exists() and not (path.is_dir() or (array_file and path.is_file())):
         raise InputError(
-            f"{path} is a file that is no data set: give an .npz file with x_train, y_train, x_test, y_test, or a folder of "
-            "class folders."
+            f"{path} is no data set: give an .npz file with x_train, y_train, x_test, y_test, or a folder of class folders."
         )
-    return open_folder(path)
+    return array_file

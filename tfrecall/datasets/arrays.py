@@ -145,6 +145,10 @@ def _converted(path: Path, images: np.ndarray, key: str, dtype: type) -> np.ndar
     return images
 
 
+def _all_whole(numbers: np.ndarray) -> bool:
+    return bool((np.isfinite(numbers) & (numbers == np.floor(numbers))).all())
+
+
 def _labels(path: Path, labels: np.ndarray, key: str) -> np.ndarray:
     """Return ``labels[image]``, int64."""
     shape, dtype = labels.shape, labels.dtype
@@ -155,7 +159,7 @@ def _labels(path: Path, labels: np.ndarray, key: str) -> np.ndarray:
         elif (np.isin(labels, (0, 1)).all(axis=1) & (labels.sum(axis=1) == 1)).all():
             labels = labels.argmax(axis=1)
     _require(
-        numbers and labels.ndim == 1 and (labels.dtype.kind != "f" or bool((labels % 1 == 0).all())),
+        numbers and labels.ndim == 1 and (labels.dtype.kind != "f" or _all_whole(labels)),
         path,
         f"{key} must hold whole numbers of the shape (images,), not {dtype} of the shape {shape}: number "
         "the classes 0, 1, 2, …, with their names in class_names",

@@ -95,7 +95,9 @@ def list_folder(root: Path) -> Listing:
         raise InputError(f"{train}: {' and '.join(classes)} are no classes: arrange the images as train/CLASS/IMAGE.")
     for folder in classes.values():  # all of them before any is listed, which may take long
         if not any(_is_image(entry) for entry in islice(_entries_below(folder), _LOOK)):
-            raise InputError(f"{folder}: no images ({', '.join(SUFFIXES)}): add some or remove the folder.")
+            raise InputError(
+                f"{folder}: no images ({', '.join(SUFFIXES)}): give a folder whose folders are classes with images."
+            )
     parts = {part: _other_part(folder, classes, left_out) for part, folder in splits.items() if part != "train"}
     if "test" not in parts and "validation" in parts:
         parts["test"] = parts.pop("validation")
@@ -104,7 +106,7 @@ def list_folder(root: Path) -> Listing:
 
 def _split_folders(root: Path, left_out: Counter) -> dict[str, str]:
     """Return the folder of each split; nothing if the root's own folders are the classes."""
-    folders = {entry.name: entry.path for entry in _visible(root) if entry.is_dir()}
+    folders = {entry.name: entry.path for entry in _visible(root) if _is_folder(entry)}
     by_lower = {name.lower(): path for name, path in folders.items()}
     splits = {}
     for part, names in _SPLITS.items():
@@ -112,7 +114,7 @@ def _split_folders(root: Path, left_out: Counter) -> dict[str, str]:
         if paths:
             splits[part] = paths[0]
     # A folder named train that holds images and no folders is a class: of pictures of trains.
-    if "train" not in splits or not any(entry.is_dir() for entry in _visible(splits["train"])):
+    if "train" not in splits or not any(_is_folder(entry) for entry in _visible(splits["train"])):
         return {}
     unused = sorted(name for name, path in folders.items() if path not in splits.values())
     if unused:
@@ -125,7 +127,7 @@ def _class_folders(folder: str, left_out: Counter) -> dict[str, str]:
     real = os.path.realpath(folder)
     classes = {}
     for entry in _visible(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             if entry.is_symlink() and os.path.commonpath([real, target := os.path.realpath(entry.path)]) == target:
                 left_out["links to a folder that holds the data set itself"] += 1
             else:
@@ -192,8 +194,22 @@ def _is_image(entry: os.DirEntry) -> bool:
     """Return whether an entry is a regular file, or a link to one, that its ending or its first bytes say is an image."""
     ending = os.path.splitext(entry.name)[1].lower()
     if ending:
-        return ending in SUFFIXES and entry.is_file()
-    return entry.is_file() and _starts_like_an_image(entry)
+        return ending in SUFFIXES and _is_file(entry)
+    return _is_file(entry) and _starts_like_an_image(entry)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to something that may not be looked at
+        return False
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _starts_like_an_image(entry: os.DirEntry) -> bool:
@@ -207,9 +223,9 @@ def _starts_like_an_image(entry: os.DirEntry) -> bool:
 
 
 def _kind(entry: os.DirEntry) -> str:
-    if entry.is_dir():
+    if _is_folder(entry):
         return "linked folders"
-    if not entry.is_file():
+    if not _is_file(entry):
         return "broken links and special files"
     ending = os.path.splitext(entry.name)[1].lower()
     return f"{ending} files" if ending else "files without an ending that are no images"

@@ -90,14 +90,14 @@ def preprocessing(text: str | None) -> Preprocessing:
     """
     if text is None:
         return RAW
-    if text in MODES:
+    if isinstance(text, str) and text in MODES:
         return MODES[text]
     try:
         scale, offset = (_number(part) for part in (text.split(",") if "," in text else (text, "0")))
-    except (ValueError, ZeroDivisionError, AttributeError):
+    except (ValueError, ZeroDivisionError, TypeError):
         if isinstance(text, str) and text.strip().isalpha():
             raise unknown("preprocessing", text, MODES, "A rescaling such as 1/255 or 1/127.5,-1 is accepted too.") from None
-        raise InputError(f"a rescaling is SCALE or SCALE,OFFSET, such as 1/255 or 1/127.5,-1; got {text!r}.") from None
+        raise InputError(f"a rescaling is text, SCALE or SCALE,OFFSET, such as 1/255 or 1/127.5,-1; got {text!r}.") from None
     if not (math.isfinite(scale) and math.isfinite(offset) and scale):
         raise InputError(f"a rescaling has a finite scale other than 0 and a finite offset; got {text!r}.")
     return Preprocessing(text, (scale,), (offset,))
