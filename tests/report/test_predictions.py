@@ -397,7 +397,7 @@ def test_compression_and_encryption_that_cannot_be_read(tmp_path):
     content = bytearray(path.read_bytes())
     content[45:80] = b"\xff" * 35
     path.write_bytes(content)
-    with pytest.raises(InputError, match="truncated, or no .npz"):
+    with pytest.raises(InputError, match=r"truncated, or no \.npz"):
         read(path)
     for offset, value, message in ((8, 97, "compressed in a way"), (6, 1, "encrypted")):
         np.savez(path, y_true=[0, 1], y_pred=[0, 1])
