@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +13,17 @@ import click
 
 
 class _Place(click.ParamType):
-    """A path, or a name in its place: not empty, and with ~ replaced by the home that it stands for."""
+    """A path, or a name in its place: not empty, no pipe or device, and with ~ replaced by the home that it stands for."""
 
     name = "path"
 
     def convert(self, value, param, ctx):
         if not value.strip() or "\0" in value:
             self.fail(f"expected a name or a path; got {value!r}.", param, ctx)
+        with contextlib.suppress(OSError):  # whoever uses the path says what is wrong with it
+            mode = os.stat(value).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe would be waited for, a device never ends
+                self.fail(f"{value} is a pipe or a device; expected a file or a folder.", param, ctx)
         if not value.startswith("~") or os.path.lexists(value):
             return value
         expanded = os.path.expanduser(value)

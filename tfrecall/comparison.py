@@ -13,7 +13,7 @@ from tfrecall.experiment import parameters, remains
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
 from tfrecall.report.performance import performance
-from tfrecall.report.predictions import Predictions, aligned, is_predictions, is_run, read
+from tfrecall.report.predictions import Predictions, aligned, is_predictions, read, run_file
 
 
 def evaluate(
@@ -97,12 +97,13 @@ def compare(
         If a side cannot be read, or the two are not about the same images and classes.
     """
     if after is None:
-        if not is_run(before):
+        if run_file(before) is None:
             raise InputError(
                 "Missing argument 'AFTER': alone, only a run's folder, or its predictions.npz, can be reported on."
             )
         after = before
-    own_baseline = is_run(before) and is_run(after) and os.path.samefile(before, after)
+    runs = [run_file(path) for path in (before, after)]
+    own_baseline = None not in runs and os.path.samefile(*runs)
     if dataset is not None and is_predictions(before) and is_predictions(after):
         raise InputError("--dataset is for testing models, but both sides are files of predictions: leave it out.")
     if head is not None and is_predictions(before) and is_predictions(after):

@@ -265,8 +265,8 @@ def test_a_model_with_nothing_to_prune(shelf):
 @pytest.mark.parametrize(
     ("y_true", "y_pred", "names", "message"),
     [
-        ([0, 1, -1], [0, 1, 1], None, "'y_true' must lie in 0 to 1"),
-        ([0, 1, 1], [0, 1, -3], None, "must lie in 0 to 1 for 2 classes; got -3"),
+        ([0, 1, -1], [0, 1, 1], ["a", "b"], "'y_true' must lie in 0 to 1"),
+        ([0, 1, 1], [0, 1, -3], ["a", "b"], "must lie in 0 to 1 for 2 classes; got -3"),
         ([0, 1, 5], [0, 1, 1], ["a", "b"], "'y_true' must lie in 0 to 1 for 2 classes; got 5"),
         ([0, 1, 0.5], [0, 1, 1], None, "whole numbers"),
     ],

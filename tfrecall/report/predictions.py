@@ -13,7 +13,7 @@ import stat
 import warnings
 import zipfile
 from array import array as compact
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tfrecall.report.performance import classes_of
 _SUFFIXES = (".npz", ".csv")
 _RUN_FILE = "predictions.npz"  # of a run's folder; tfrecall.experiment writes it
 _RUN_SIDES = ("before", "after")
+_ARRAYS = ("y_true", "y_pred", "probabilities", "class_names", *_RUN_SIDES)  # of an .npz
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE = 65_536  # characters in which a CSV's header and first row lie
 _LABELS = ("y_true", "y_pred")
@@ -67,16 +68,17 @@ def is_predictions(path: str | os.PathLike) -> bool:
     return Path(path).suffix.lower() in _SUFFIXES or os.path.isfile(Path(path) / _RUN_FILE)
 
 
-def is_run(path: str | os.PathLike) -> bool:
-    """Say whether a path names a run's folder or its file of predictions, which hold two models' predictions."""
+def run_file(path: str | os.PathLike) -> Path | None:
+    """Return the file with a run's two models' predictions, if a path names this file or the run's folder."""
     path = _file(path)
-    if path.suffix.lower() != ".npz" or not path.is_file():
-        return False
+    if path.suffix.lower() != ".npz" or not os.path.isfile(path):
+        return None
     try:
         with zipfile.ZipFile(path) as archive:
-            return {f"{name}.npy" for name in _RUN_SIDES} <= set(archive.namelist())
+            both = {f"{name}.npy" for name in _RUN_SIDES} <= set(archive.namelist())
     except Exception:  # what is damaged is reported when it is read
-        return False
+        return None
+    return path if both else None
 
 
 def read(path: str | os.PathLike, side: str = "after") -> Predictions:
@@ -127,13 +129,13 @@ def aligned(before: Predictions, after: Predictions) -> tuple[np.ndarray, np.nda
         If the sides differ in their images, labels or class names, or a class has no number.
     """
     names = before.class_names or after.class_names
-    if before.class_names and after.class_names and before.class_names != after.class_names:
-        raise InputError(
-            "BEFORE and AFTER name their classes differently: both must be about the same classes, in one order."
-        )
     if before.dataset and after.dataset and Path(before.dataset).name != Path(after.dataset).name:
         raise InputError(
             f"BEFORE is on the data set {before.dataset} and AFTER on {after.dataset}: both must be on the same test images."
+        )
+    if before.class_names and after.class_names and before.class_names != after.class_names:
+        raise InputError(
+            "BEFORE and AFTER name their classes differently: both must be about the same classes, in one order."
         )
     after = _in_order_of(before, after)
     truths, predictions = [before.y_true, after.y_true], [before.y_pred, after.y_pred]
@@ -151,11 +153,16 @@ def aligned(before: Predictions, after: Predictions) -> tuple[np.ndarray, np.nda
         return np.array([number(value, column) for value in values], np.int64)[codes]
 
     def number(value: int | str, column: str) -> int:
-        if not isinstance(value, str) and (named or names is None):
+        value = labels.read_label(value) if isinstance(value, str) else value
+        if names is None:
+            return value
+        if isinstance(value, int) and named and str(value) not in index:
+            if not 0 <= value < len(names):
+                raise InputError(f"'{column}' must lie in 0 to {len(names) - 1} for {len(names)} classes; got {value}.")
             return value
         if str(value) not in index:
             if column == "y_true":
-                raise InputError(f"'{value}' is not among the classes {', '.join((names or ())[:10])}.")
+                raise InputError(f"'{value}' is not among the classes {', '.join(names[:10])}.")
             index[str(value)] = len(index)  # a model may answer with a class that no image has
         return index[str(value)]
 
@@ -199,12 +206,12 @@ def _require_same(y_true: np.ndarray, other: np.ndarray, names: tuple[str, ...] 
 
 def _in_order_of(before: Predictions, after: Predictions) -> Predictions:
     """Return AFTER with its rows in the order of BEFORE's, if both say which image a row is about."""
-    import pandas as pd
-
     if before.ids is None or after.ids is None or before.id_name != after.id_name:
         return after
     if np.array_equal(before.ids, after.ids):
         return after
+    import pandas as pd
+
     mine, theirs = pd.Index(before.ids), pd.Index(after.ids)
     fault = None
     for side, index in (("BEFORE", mine), ("AFTER", theirs)):
@@ -311,7 +318,7 @@ def _whole(path: Path, line: int, row: list[str], layout: _Layout) -> list[str]:
     if any(field.strip() for field in row[layout.fields :]):
         raise InputError(
             f"{path}, line {line}: expected {layout.fields} fields, as in the header; got {len(row)}. Put names that hold a "
-            f"separator in quotation marks."
+            "separator in quotation marks."
         )
     return row[: layout.fields] + [""] * (layout.fields - len(row))
 
@@ -358,7 +365,7 @@ def _places(path: Path, header: list[str], first: list[str]) -> tuple[int, dict[
         if header.count(name) > 1:
             raise InputError(f"{path} has {header.count(name)} columns {name}: expected one.")
     places = {name: header.index(name) for name in _LABELS}
-    if len(first) == len(header) + 1 and first[-1].strip():  # R names its rows, and puts nothing above these names
+    if len(first) == len(header) + 1 and first[0] == "1" and first[-1].strip():  # R numbers rows, with nothing above
         return len(first), {"id": 0, **{name: place + 1 for name, place in places.items()}}, ""
     named = [place for place, name in enumerate(header) if name in _IDS]
     counting = [0] if header[0] in _ROW_NUMBERS else []
@@ -372,7 +379,7 @@ def _rows(path: Path, layout: _Layout) -> Iterator[tuple[int, list[str]]]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         for _ in range(layout.header_lines):
             file.readline()
-        reader = csv.reader(file, delimiter=layout.separator, skipinitialspace=True)
+        reader = csv.reader(file, delimiter=layout.separator, skipinitialspace=True, strict=True)
         for row in reader:
             if _holds_something(row):
                 yield layout.header_lines + reader.line_num, row
@@ -393,30 +400,37 @@ def _plain(name: str) -> str:
 def _read_npz(path: Path, side: str) -> Predictions:
     arrays, names = _arrays(path)
     run = set(_RUN_SIDES) <= set(names)
-    predicted = arrays.get(side) if run else arrays.get("probabilities", arrays.get("y_pred"))
-    if "y_true" not in arrays or predicted is None:
+    predicted = side if run else "probabilities" if "probabilities" in arrays else "y_pred"
+    if "y_true" not in arrays or predicted not in arrays:
         raise InputError(
             f"{path} must hold y_true and y_pred or probabilities; it holds {', '.join(names)[:80] or 'nothing'}."
         )
+    y_true, y_pred = (_read_array(path, name, arrays[name]) for name in ("y_true", predicted))
+    if y_true.ndim != 1 or y_pred.ndim not in (1, 2) or len(y_true) != len(y_pred) or not y_pred.size:
+        raise InputError(
+            f"{path}: expected y_true of shape (images,) and {predicted} of (images,) or (images, classes); got "
+            f"{y_true.shape} and {y_pred.shape}."
+        )
     recorded = _recorded(path) if run else {}
-    known = [str(_text(name)) for name in np.atleast_1d(arrays["class_names"]).tolist()] if "class_names" in arrays else None
-    known = known or recorded.get("class_names")
-    id_name = next((name for name in arrays if name in _IDS), "")
+    class_names = arrays.get("class_names", np.array(recorded.get("class_names", ()))).reshape(-1).tolist()
+    id_name = next((name for name in arrays if name in _IDS and arrays[name].shape == y_true.shape), "")
     return Predictions(
-        _vector(path, "y_true", arrays["y_true"]),
-        _vector(path, side if run else "y_pred", predicted),
-        tuple(known) if known else None,
-        ids=np.array([_text(value) for value in arrays[id_name].tolist()], object) if id_name else None,
+        y_true,
+        y_pred,
+        tuple(str(_text(name)) for name in class_names) or None,
+        ids=np.array([str(_text(value)) for value in arrays[id_name].tolist()], object) if id_name else None,
         id_name=id_name,
         dataset=recorded.get("dataset"),
     )
 
 
-def _vector(path: Path, name: str, array: np.ndarray) -> np.ndarray:
-    """Return labels as `labels.column` does; probabilities stay as they are."""
+def _read_array(path: Path, name: str, array: np.ndarray) -> np.ndarray:
+    """Return labels as `labels.column` does, and probabilities as they are."""
     if array.ndim == 2 and array.shape[1] == 1:
         array = array.reshape(-1)
-    if array.ndim != 1 or not array.size:
+    if array.ndim != 1:
+        if array.dtype.kind in "SU":
+            raise InputError(f"{path}: {name} holds strings in shape {array.shape}; expected one class for each image.")
         return array
     codes, values = labels.factorized(array.astype(np.int8) if array.dtype.kind == "b" else array)
     labels.require_few(len(values))
@@ -425,7 +439,7 @@ def _vector(path: Path, name: str, array: np.ndarray) -> np.ndarray:
         try:
             read.append(labels.read_label(str(_text(value))))
         except labels.LabelError as error:
-            raise InputError(f"{path}, {name}[{int(np.argmax(codes == code))}] {error}") from error
+            raise InputError(f"{path}: {name}[{int(np.argmax(codes == code))}] {error}") from error
     return labels.column(codes, read)
 
 
@@ -446,37 +460,46 @@ def _recorded(path: Path) -> dict:
 
 def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read what concerns predictions of an .npz file; returns these arrays, and the names of all that it holds."""
-    wanted = ("y_true", "y_pred", "probabilities", "class_names", *_RUN_SIDES, *sorted(_IDS))
+    arrays = {}
     try:
         with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
             warnings.simplefilter("ignore")
             names = [name.removesuffix(".npy") for name in archive.namelist()]
-            return {name: _array(archive, f"{name}.npy") for name in wanted if f"{name}.npy" in archive.namelist()}, names
+            for name in names:
+                if name in _ARRAYS or (name in _IDS and _is_list_of_ids(archive, name)):
+                    arrays[name] = _array(archive, name)
     except InputError as error:
         raise InputError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # damaged bytes make zipfile, its decompressors and NumPy raise of every kind
         raise InputError(f"{path} cannot be read: {_reason(error)}.") from error
+    return arrays, names
 
 
-def _array(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    name = member.removesuffix(".npy")
-    with archive.open(member) as file:
-        shape, dtype = _header(file)
+def _is_list_of_ids(archive: zipfile.ZipFile, name: str) -> bool:
+    shape, dtype = _header(archive, name)
+    return len(shape) == 1 and dtype.kind in "iuSU"
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    shape, dtype = _header(archive, name)
     if dtype.hasobject:
         raise InputError(f"its array {name} holds pickled objects, which are not loaded: save numbers or strings.")
     if dtype.kind not in "biufSU":
         raise InputError(f"its array {name} is of {dtype}: expected whole numbers, strings or probabilities.")
     declared = math.prod(shape) * dtype.itemsize
-    if declared > archive.getinfo(member).file_size or declared > _memory():
-        raise InputError(f"its array {name} declares {declared:,} bytes, more than the file or this machine's memory holds.")
-    with archive.open(member) as file:
+    if declared > archive.getinfo(f"{name}.npy").file_size or declared > _memory():
+        raise InputError(
+            f"its array {name} declares {declared:.3g} bytes, more than the file or this machine's memory holds."
+        )
+    with archive.open(f"{name}.npy") as file:
         return np.lib.format.read_array(file, allow_pickle=False)
 
 
-def _header(file) -> tuple[tuple[int, ...], np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read: Callable = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    with archive.open(f"{name}.npy") as file:
+        first = np.lib.format.read_magic(file) == (1, 0)
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
     return shape, dtype
 
 
