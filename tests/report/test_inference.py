@@ -780,6 +780,81 @@ def test_models_without_differences_between_classes_are_rarely_taken_for_a_signa
     assert np.mean(found) < 0.12
 
 
+# --------------------------------------------------------------------------------------------------------- no spread
+
+
+@pytest.mark.parametrize("seeds", range(2, 13))
+@pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
+def test_values_that_are_all_the_same_are_told_from_the_reference_as_the_sign_test_does(seeds, level):
+    p = stats.binomtest(seeds, seeds, 0.5).pvalue
+    found, compared = interval([1.2] * seeds, level=level), t_test([1.2] * seeds, [0.9] * seeds, paired=True, level=level)
+    if p <= 1 - level:
+        assert (found.low, found.mean, found.high, found.symbol) == (found.mean, pytest.approx(1.2), found.mean, ">")
+        assert found.note == "all values are the same: the interval is the sign test's"
+        assert compared.p == pytest.approx(p)
+        assert (compared.symbol, compared.statistic, compared.effect) == (">", None, None)
+        for alternative, one_sided in (("greater", p / 2), ("less", 1.0)):
+            tested = t_test([1.2] * seeds, [0.9] * seeds, paired=True, level=level, alternative=alternative)
+            assert tested.p == pytest.approx(one_sided)
+    else:
+        assert (found.low, found.high, found.symbol) == (None, None, "?")
+        assert (compared.p, compared.symbol) == (None, "?")
+    assert interval([1.0] * seeds, level=level).symbol == "?"
+    assert t_test([1.2] * seeds, [1.2] * seeds, paired=True, level=level).p is None
+
+
+@pytest.mark.parametrize(("first", "second"), [(2, 2), (3, 3), (4, 5), (5, 5), (10, 3)])
+def test_two_samples_without_spread_are_told_apart_as_the_permutation_test_does(first, second):
+    a, b = [1.0] * first, [2.0] * second
+    exact = stats.permutation_test((a, b), lambda a, b, axis: np.mean(a, axis) - np.mean(b, axis), n_resamples=np.inf)
+    # SciPy doubles the smaller tail, as the rule does
+    found = t_test(a, b, paired=False)
+    if exact.pvalue <= 0.01:
+        assert (found.p, found.symbol) == (pytest.approx(exact.pvalue), "<")
+    else:
+        assert (found.p, found.symbol) == (None, "?")
+
+
+@pytest.mark.parametrize("seeds", range(2, 13))
+@pytest.mark.parametrize("images", [10, 100, 1000])
+def test_recalls_that_are_all_the_same_count_as_if_one_were_an_image_away(seeds, images):
+    """The interval is as wide as the narrowest of values that differ."""
+    one_away = [-0.5] * (seeds - 1) + [-0.5 + 1 / images]
+    found, expected = interval([-0.5] * seeds, reference=0.0, step=1 / images), interval(one_away, reference=0.0)
+    assert found.high - found.low == pytest.approx(expected.high - expected.low)
+    assert found.mean == -0.5
+    compared = t_test([-0.5] * seeds, [0.0] * seeds, paired=True, step=1 / images)
+    assert (compared.low, compared.high) == (pytest.approx(found.low), pytest.approx(found.high))
+    assert compared.p == pytest.approx(2 * stats.t.sf(0.5 * images * seeds, seeds - 1))
+
+
+def test_a_class_that_is_lost_by_every_seed_is_and_an_image_that_two_seeds_lose_is_not():
+    assert interval([-1.0] * 7, reference=0.0, step=1 / 40).symbol == "<"
+    assert interval([-1.0] * 3, reference=0.0, step=1 / 40).symbol == "<"
+    assert interval([-1 / 40] * 2, reference=0.0, step=1 / 40).symbol == "?"
+    assert interval([-1 / 40] * 3, reference=0.0, step=1 / 40).symbol == "?"
+
+
+@pytest.mark.parametrize("images", [20, 100])
+@pytest.mark.parametrize("recall", [0.5, 0.95, 0.99])
+def test_recalls_that_do_not_change_are_called_changed_no_more_often_than_the_level_allows(images, recall):
+    """Simulated: recalls before and after of the same mean, in steps of an image; the rule for no spread adds little."""
+    generator = np.random.default_rng(images)
+    for seeds in (2, 3, 5, 10):
+        changes = np.diff(generator.binomial(images, recall, (2, 4000, seeds)), axis=0)[0] / images
+        without_spread = changes[(changes == changes[:, :1]).all(axis=1)]
+        called = sum(interval(list(row), reference=0.0, step=1 / images).symbol != "?" for row in without_spread)
+        assert called <= 0.005 * len(changes)
+
+
+@pytest.mark.parametrize("step", [0, -1.0, math.nan, math.inf, "1"])
+def test_a_step_is_a_number_above_0(step):
+    with pytest.raises(InputError, match="step must be a number above 0"):
+        interval([1.0, 2.0], step=step)
+    with pytest.raises(InputError, match="step must be a number above 0"):
+        t_test([1.0, 2.0], [1.0, 2.0], paired=True, step=step)
+
+
 # ----------------------------------------------------------------------------------------------------- degenerate cases
 
 MISSING = "left out for want of a value: {}"

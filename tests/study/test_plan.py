@@ -326,6 +326,70 @@ def test_a_file_that_is_no_plan(tmp_path):
         read(tmp_path / "picture.toml")
 
 
+HUGE = f"0x1{'0' * 50_000}"
+WILD = {
+    "lists in lists": ABOUT + "level = " + "[" * 5000 + "]" * 5000,
+    "tables in tables": "a = " + "{a = " * 3000 + "1" + "}" * 3000,
+    "lists that no message shows": ABOUT.replace("30", "[" * 400 + "]" * 400),
+    "dots": f"{'.'.join(['a'] * 200_000)} = 1",
+    "dots with quotes and spaces": "[" + " . ".join(['"a"'] * 100_000) + "]",
+    "more seeds than atoms": ABOUT.replace("30", "1" + "0" * 30),
+    "more digits than Python reads": ABOUT.replace("30", "1" + "0" * 5000),
+    "more digits than Python writes": ABOUT.replace("30", HUGE),
+    "a seed of as many": ABOUT.replace("30", f"[{HUGE}]"),
+    "a level of as many": f"{ABOUT}level = {HUGE}",
+    "a ratio of as many": ABOUT.replace("[2,", f"[{HUGE},"),
+    "epochs of as many": f"{ABOUT}[recipe]\nepochs = {HUGE}",
+    "epochs": f"{ABOUT}[recipe]\nepochs = 1{'0' * 30}",
+    "a rate beyond floats": f"{ABOUT}[recipe]\nlearning_rate = 1{'0' * 400}",
+    "a rate that is none": f"{ABOUT}[recipe]\nlearning_rate = nan",
+    "a ratio that is none": ABOUT.replace("[2,", "[nan,"),
+    "a ratio beyond floats": ABOUT.replace("[2,", "[1e400,"),
+    "a level beyond floats": f"{ABOUT}level = 1{'0' * 400}",
+    "NUL in a data set": ABOUT.replace("digits", "./di\\u0000gits"),
+    "escapes in a model": ABOUT.replace("digits", "digits").replace("datasets", 'models = ["\\u001b[31m"]\ndatasets'),
+    "escapes in a key": f'{ABOUT}"a\\u001b[2J" = 1',
+    "escapes in a key of the recipe": f'{ABOUT}[recipe]\n"a\\u001b[2J" = 1',
+    "a line break in an algorithm": ABOUT.replace("gradient", "gradi\\nent"),
+    "a bell in the scope": f'{ABOUT}scope = "\\u0007"',
+    **{f"a long {name}": ABOUT.replace(name, name * 60) for name in ("digits", "magnitude", "seeds")},
+    "a long recipe": f'{ABOUT}recipe = "{"r" * 300}"',
+    "a very long key": f"{ABOUT}{'k' * 900_000} = 1",
+    "many unknown algorithms": ABOUT.replace('"random"', ", ".join(f'"m{number}"' for number in range(50_000))),
+    "many of the same seed": ABOUT.replace("30", f"[{', '.join(['7'] * 100_000)}]"),
+}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", WILD)
+def test_whatever_a_file_holds_is_refused_at_once_in_one_short_line(tmp_path, name):
+    path = tmp_path / "plan.toml"
+    path.write_text(WILD[name])
+    with pytest.raises(InputError) as refusal:
+        read(path)
+    line = str(refusal.value).removeprefix(f"{path}: ")
+    assert len(line) < 400
+    assert line.isprintable()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "large", "nul", "long"])
+def test_what_is_no_file_is_not_read(tmp_path, kind):
+    path = {"device": "/dev/zero", "folder": tmp_path, "nul": "a\0b", "long": "n" * 300}.get(kind, tmp_path / "plan.toml")
+    if kind == "pipe":
+        os.mkfifo(path)
+    if kind == "large":
+        with path.open("wb") as file:
+            file.truncate(100_000_000)
+    with pytest.raises(InputError, match=r"^(no plan at |.* is no regular file: |.* is no plan: it has 100,000,000 bytes)"):
+        read(path)
+
+
+@pytest.mark.timeout(60)
+def test_many_seeds_are_told_apart_in_no_time():
+    assert len(Plan(algorithms=("mp",), ratios=(2,), seeds=tuple(range(40_000))).cells) == 80_000
+
+
 def test_a_model_file_is_no_model_of_a_study(tmp_path):
     (tmp_path / "my.keras").write_bytes(b"")
     with pytest.raises(

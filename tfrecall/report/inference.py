@@ -7,12 +7,24 @@ a seed that has none; in paired comparisons the same place means the same seed.
 Numbers alone tell of other seeds on the same test images. A `Sample` also says what resampled images would have made of its
 numbers, and then all of it is about other seeds and other images like these.
 
+Values that are all the same show no spread, and no t-interval has a width without one. That is little evidence about two
+seeds and much about twenty, so that two rules take the t-interval's place:
+
+- Where the values come in steps, as recalls of n images come in 1/n, the spread may be less than a step and not show. It is
+  taken to be as large as if one seed were a step away: s = step / √n, the least spread that such values can show. So seven
+  seeds that all lose a recall of 1 lose it surely, and two that all lose one image of a hundred do not.
+- Else the sign test speaks: if a seed were as likely to lie above the reference as below, n of them would lie on one side
+  with a probability of 2^(1 − n), and the interval from the lowest to the highest value misses the median as often. Where
+  that is at most 1 − level, it is the interval; for two independent samples, the exact permutation test's 2 / C(n + m, n)
+  takes its place. With fewer seeds there is no interval and no test.
+
 No number of a result is NaN: what does not exist is None, and ``note`` says why.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +37,7 @@ from tfrecall.report.samples import LARGEST, Values, joined, left_out, parsed, r
 
 ALTERNATIVES = ("two-sided", "less", "greater")
 
+_STEPPED = "all values are the same: as if one were a step away"
 _ROUNDING = 1e-12  # a spread below this share of the values' size is that of rounding
 
 
@@ -127,7 +140,7 @@ class Row:
     holm: float | None
 
 
-def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> Interval:
+def interval(values: Values, *, level: float = 0.99, reference: float = 1.0, step: float | None = None) -> Interval:
     """Return the mean over seeds with its t-interval, and on which side of a reference the interval lies.
 
     mean ± t(n − 1) · s / √n, with the quantile t(n − 1) that leaves (1 − level) / 2 on either side. For a `Sample`,
@@ -142,12 +155,15 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
         In (0, 1). 0.99 is 95 % over a family of five ratios, by Bonferroni.
     reference : float
         What the interval is held against. α = 1 separates intensification from de-intensification.
+    step : float, optional
+        The least by which two values can differ, such as 1/n for a recall of n images. It counts where all values are the
+        same: see the module.
 
     Returns
     -------
     Interval
-        Without ends, and ``"?"``, for fewer than two values or values that are all the same: the width of the interval is
-        estimated from how they differ.
+        Without ends, and ``"?"``, for fewer than two values, and for values that are all the same where they have no step
+        and are too few for the sign test at this level.
 
     Raises
     ------
@@ -166,8 +182,12 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
     (1.078, 1.3, 1.522, '>')
     >>> interval([1.31]).note
     'one seed: an interval needs at least two'
+    >>> lost = interval([-1.0] * 7, reference=0.0, step=1 / 50)  # all of a class's 50 images, with each of seven seeds
+    >>> round(lost.low, 3), round(lost.high, 3), lost.symbol
+    (-1.011, -0.989, '<')
     """
     require_level(level)
+    _require_step(step)
     if not (isinstance(reference, Real) and abs(reference) < LARGEST):
         raise InputError(f"reference must be a finite number, such as 1; got {reference!r}.")
     given, redrawn = parsed("values", values)
@@ -177,11 +197,15 @@ def interval(values: Values, *, level: float = 0.99, reference: float = 1.0) -> 
     mean = float(present.mean()) if present.size else None
     if present.size < 2:
         reason = f"{'one seed' if present.size else 'no values'}: an interval needs at least two"
-    elif not (found := _Difference(mean, [_mean_variance(present)], _shared_variance(redrawn))).varies:
-        reason = "all values are the same: without spread between seeds there is no interval"
-    else:
+    elif (found := _Difference(mean, [_mean_variance(present, step)], _shared_variance(redrawn))).varies:
         low, high = found.interval(level)
-        return Interval(present.size, mean, low, high, level, side(low, high, reference), omitted)
+        stepped = _STEPPED if step and _same(present.std(ddof=1), present) else None
+        return Interval(present.size, mean, low, high, level, side(low, high, reference), joined(stepped, omitted) or None)
+    elif _sign_test(present.size) <= 1 - level:
+        note = joined("all values are the same: the interval is the sign test's", omitted)
+        return Interval(present.size, mean, mean, mean, level, side(mean, mean, reference), note)
+    else:
+        reason = "all values are the same: without spread between seeds there is no interval"
     return Interval(present.size, mean, None, None, level, "?", joined(reason, omitted))
 
 
@@ -193,6 +217,7 @@ def t_test(
     alternative: str = "two-sided",
     equal_variances: bool = False,
     level: float = 0.99,
+    step: float | None = None,
 ) -> Comparison:
     """Test whether two means over seeds differ.
 
@@ -215,11 +240,15 @@ def t_test(
         For independent samples: Student's test with one variance, in place of Welch's.
     level : float
         Confidence level of the difference's interval, in (0, 1).
+    step : float, optional
+        The least by which two values can differ, as in `interval`.
 
     Returns
     -------
     Comparison
-        Without a test for fewer than two pairs, or two values in each sample, and where values do not differ between seeds.
+        Without a test for fewer than two pairs, or two values in each sample. Where values do not differ between seeds and
+        have no step, without t and d; and without p and interval, too, if the difference is 0, or the seeds are too few for
+        the sign or permutation test at this level.
 
     Raises
     ------
@@ -242,12 +271,13 @@ def t_test(
         raise unknown("alternative", str(alternative), ALTERNATIVES)
     if paired and equal_variances:
         raise InputError("equal_variances is about independent samples: leave it out, or set paired=False.")
+    _require_step(step)
     (first, redrawn), (second, others) = parsed("a", a), parsed("b", b)
     if (redrawn is None) != (others is None) or (redrawn is not None and redrawn.shape[1] != others.shape[1]):
         raise InputError("'a' and 'b' must both have the same resamples, or none.")
     if paired:
-        return _paired(first, second, redrawn, others, alternative, level)
-    return _independent(first, second, redrawn, others, alternative, equal_variances, level)
+        return _paired(first, second, redrawn, others, alternative, level, step)
+    return _independent(first, second, redrawn, others, alternative, equal_variances, level, step)
 
 
 def consecutive_ratios(samples: Mapping[float, Values], *, level: float = 0.99) -> tuple[Row, ...]:
@@ -432,7 +462,7 @@ def against_control(samples: Mapping[Hashable, Values], control: Values, *, leve
     return _family((key, "control", test(samples[key], control)) for key in _mapping("samples", samples))
 
 
-def _paired(a, b, redrawn, others, alternative: str, level: float) -> Comparison:
+def _paired(a, b, redrawn, others, alternative: str, level: float, step: float | None) -> Comparison:
     if a.size != b.size:
         raise InputError(f"paired samples must have one value a seed each, of the same seeds; got {a.size} and {b.size}.")
     complete = ~(np.isnan(a) | np.isnan(b))
@@ -443,16 +473,19 @@ def _paired(a, b, redrawn, others, alternative: str, level: float) -> Comparison
         reason = f"{'one pair' if a.size else 'no complete pairs'}: a paired test needs at least two"
     else:
         same = _same(differences.std(ddof=1), a, b)
-        parts = [(0.0, a.size - 1)] if same else [_mean_variance(differences)]
+        parts = [(_least_variance(a.size, step), a.size - 1)] if same else [_mean_variance(differences)]
         shared = _shared_variance(None if redrawn is None else redrawn[complete] - others[complete])
         found = _Difference(differences.mean(), parts, shared)
         if found.varies:
             return _tested("paired", found, alternative, a, b, level, 0.0 if same else differences.std(ddof=1), omitted)
+        if not _same(found.value, a, b) and _sign_test(a.size) <= 1 - level:
+            note = joined("all differences are the same: p is the sign test's", omitted)
+            return _separated("paired", alternative, a, b, level, _sign_test(a.size), note)
         reason = "all differences are the same: without spread between seeds there is no test"
     return _untested("paired", alternative, a, b, level, joined(reason, omitted))
 
 
-def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool, level: float) -> Comparison:
+def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool, level: float, step) -> Comparison:
     kind = "student" if equal_variances else "welch"
     given = a.size + b.size
     if redrawn is not None:
@@ -465,13 +498,17 @@ def _independent(a, b, redrawn, others, alternative: str, equal_variances: bool,
     df = a.size + b.size - 2
     pooled = ((a.size - 1) * a.var(ddof=1) + (b.size - 1) * b.var(ddof=1)) / df
     if _same(np.sqrt(pooled), a, b):
-        pooled, parts = 0.0, [(0.0, df)]
+        pooled, parts = 0.0, [(_least_variance(a.size, step) + _least_variance(b.size, step), df)]
     elif equal_variances:
         parts = [(pooled * (1 / a.size + 1 / b.size), df)]
     else:
         parts = [(sample.var(ddof=1) / sample.size, sample.size - 1) for sample in (a, b)]
     found = _Difference(a.mean() - b.mean(), parts, _shared_variance(redrawn, others))
     if not found.varies:
+        p = 2 / math.comb(a.size + b.size, a.size)
+        if not _same(found.value, a, b) and p <= 1 - level:
+            note = joined("all values of each sample are the same: p is the permutation test's", omitted)
+            return _separated(kind, alternative, a, b, level, p, note)
         reason = "all values of each sample are the same: without spread between seeds there is no test"
         return _untested(kind, alternative, a, b, level, joined(reason, omitted))
     return _tested(kind, found, alternative, a, b, level, np.sqrt(pooled), omitted)
@@ -522,10 +559,25 @@ class _Difference:
         return t, p(t, self.df)
 
 
-def _mean_variance(values: np.ndarray) -> tuple[float, int]:
+def _mean_variance(values: np.ndarray, step: float | None = None) -> tuple[float, int]:
     """Return the variance of the mean, s²/n, 0 but for rounding counting as 0, and its degrees of freedom."""
-    variance = 0.0 if _same(values.std(ddof=1), values) else values.var(ddof=1) / values.size
-    return variance, values.size - 1
+    same = _same(values.std(ddof=1), values)
+    return _least_variance(values.size, step) if same else values.var(ddof=1) / values.size, values.size - 1
+
+
+def _least_variance(seeds: int, step: float | None) -> float:
+    """Return the variance of the mean of values that are all the same but for one, which is a step away: s² = step²/n."""
+    return (step / seeds) ** 2 if step else 0.0
+
+
+def _sign_test(seeds: int) -> float:
+    """Return the two-sided p of values that lie all on one side."""
+    return 2.0 ** (1 - seeds)
+
+
+def _require_step(step) -> None:
+    if step is not None and not (isinstance(step, Real) and 0 < step < LARGEST):
+        raise InputError(f"step must be a number above 0, such as 1/100 for a recall of 100 images; got {step!r}.")
 
 
 def _shared_variance(*redrawn: np.ndarray | None) -> float:
@@ -559,6 +611,16 @@ def _untested(kind, alternative, a, b, level, note) -> Comparison:
     return Comparison(kind, alternative, (a.size, b.size), difference, None, None, level, None, None, None, None, note)
 
 
+def _separated(kind, alternative, a, b, level, p, note) -> Comparison:
+    """Return the comparison of samples without spread that an exact test tells apart, p being its two-sided one."""
+    difference = float(a.mean() - b.mean())
+    if alternative != "two-sided":
+        p = p / 2 if (difference < 0) == (alternative == "less") else 1.0
+    return Comparison(
+        kind, alternative, (a.size, b.size), difference, difference, difference, level, None, None, p, None, note
+    )
+
+
 def _family(compared: Iterable[tuple[Hashable, Hashable, Comparison]]) -> tuple[Row, ...]:
     from statsmodels.stats.multitest import multipletests
 
@@ -581,7 +643,7 @@ def side(low: float | None, high: float | None, reference: float) -> str:
 
 
 def _same(spread: float, *samples: np.ndarray) -> bool:
-    return bool(spread <= _ROUNDING * max(np.abs(sample).max() for sample in samples))
+    return bool(abs(spread) <= _ROUNDING * max(np.abs(sample).max() for sample in samples))
 
 
 def _mapping(name: str, samples: Mapping) -> Mapping:

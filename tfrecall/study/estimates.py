@@ -243,15 +243,16 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
 def class_changes(at: Combination, found: Mapping[Combination, Measured]) -> Iterable[ClassChange]:
     """Yield what a combination does to each class that has test images."""
     measured = found[at]
-    before, after = measured.recalls
+    (before, after), images = measured.recalls, measured.by_class("support")
     control = None if at.control else found.get(at.beside)
     for name in measured.changes:
         sample = values(measured.changes[name])
         if any(value is not None for value in sample):  # a class without test images has no recall
-            against = None
+            against, step = None, 1 / float(images[name].max())
             if control is not None:
-                against = inference.t_test(sample, values(control.changes[name]), paired=True, level=measured.level)
-            change = inference.interval(sample, level=measured.level, reference=0.0)
+                others = values(control.changes[name])
+                against = inference.t_test(sample, others, paired=True, level=measured.level, step=step)
+            change = inference.interval(sample, level=measured.level, reference=0.0, step=step)
             yield ClassChange(at, name, float(before[name].mean()), float(after[name].mean()), change, against)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import stat
 import sys
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +27,12 @@ else:
 #: plans that come with tfrecall
 PRESETS = ("quick", "lenet5", "algorithms", "sizes-mp", "sizes-up", "datasets")
 _MOST = 100_000  # cells of a plan
+_LARGEST = 2**20  # bytes of a plan: the presets have two thousand
+_LONGEST = 80  # characters of a value in a message
+_DOTTED, _DEEPEST = re.compile(r"""[\w"'. \t-]+"""), 64
+_TOO_DEEP = "not a plan: its tables or lists lie too deep within one another."
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # characters that Linux lets a file's name and its path have
+_HUGE = 1e100  # no value of a recipe is larger
 STRATEGIES = tuple(name for name in training.STRATEGIES if name != "auto")  # its results depend on the machine
 
 
@@ -94,14 +103,14 @@ class Plan:
         overrides = dict(self.overrides)
         if "momentum" in overrides and training.recipe(self.recipe, self.models[0], **overrides).optimizer != "sgd":
             raise InputError("recipe.momentum is for sgd; the other optimizers have their own.")
-        given = dict(self.fingerprints)
-        fingerprints = ((name, given[name] if name in given else fingerprint(name)) for name in self.datasets)
-        object.__setattr__(self, "fingerprints", tuple(fingerprints))
         if not 0 < self.level < 1:
-            raise InputError(f"level must lie between 0 and 1, such as 0.99; got {self.level:g}.")
+            raise InputError(f"level must lie between 0 and 1, such as 0.99; got {_short(self.level)}.")
         cells = len(self.seeds) * len(self.datasets) * len(self.models) * (1 + len(self.algorithms) * len(self.ratios))
         if cells > _MOST:
             raise InputError(f"the plan has {cells:,} cells, more than {_MOST:,}: name fewer seeds or combinations.")
+        known = dict(self.fingerprints)
+        fingerprints = ((name, known[name] if name in known else fingerprint(name)) for name in self.datasets)
+        object.__setattr__(self, "fingerprints", tuple(fingerprints))  # last: it reads all of the data
         self.cells  # noqa: B018  what is wrong in a cell is an error before anything runs
 
     @cached_property
@@ -136,12 +145,16 @@ def read(path: str | os.PathLike) -> Plan:
     InputError
         If the file cannot be read, a key is unknown, or a value is impossible; the message names the file.
     """
+    shown = path if len(str(path)) <= _LONGEST_NAME else _short(str(path))
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"no plan at {path}: write one with `tfrecall study init quick > {path}`.") from error
+        _require_text_file(Path(path))
+        text = Path(path).read_text(encoding="utf-8-sig")  # some editors begin a file with a mark
+    except InputError:
+        raise
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text file: a plan is TOML, as `tfrecall study init quick` prints it.") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"no plan at {shown}: write one with `tfrecall study init quick > {shown}`.") from error
     try:
         return parse(text)
     except InputError as error:
@@ -150,10 +163,15 @@ def read(path: str | os.PathLike) -> Plan:
 
 def parse(text: str) -> Plan:
     """Return the plan that a TOML text describes; see `read`."""
+    # The parser takes hours for what lies deep in one another by dots.
+    if any(sum(map(bool, map(str.strip, part.split(".")))) > _DEEPEST for part in _DOTTED.findall(text)):
+        raise InputError(_TOO_DEEP)
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"not TOML: {error}.") from error
+    except ValueError as error:
+        raise InputError(f"not TOML: {_short(error)}.") from error
+    except RecursionError as error:
+        raise InputError(_TOO_DEEP) from error
     if "fingerprints" in content:
         raise unknown("key", "fingerprints", _KEYS)
     plan = from_dict(content)  # what is wrong with what is there comes first
@@ -167,16 +185,19 @@ def parse(text: str) -> Plan:
 def from_dict(content: Mapping) -> Plan:
     """Return the plan that a dictionary in the form of its TOML describes, or one from `to_dict`; see `read`."""
     if not isinstance(content, Mapping):
-        raise InputError(f"a plan must be a table of keys and values; got {content!r}.")
+        raise InputError(f"a plan must be a table of keys and values; got {_short(content)}.")
     values = {}
     for key, value in content.items():
         if key == "fingerprints":
-            values[key] = tuple(value.items())
+            values[key] = _checked_fingerprints(value)
         elif key in _KEYS:
             values[key] = _checked(key, value)
         else:
-            raise unknown("key", key, _KEYS)
-    return Plan(**values.pop("recipe", {}), **values)
+            raise unknown("key", _short(key)[1:-1], _KEYS)
+    try:
+        return Plan(**values.pop("recipe", {}), **values)
+    except OverflowError as error:
+        raise InputError("the plan holds a number that is out of range.") from error
 
 
 def to_dict(plan: Plan) -> dict:
@@ -197,25 +218,32 @@ def _checked(key: str, value):
     """Return a key's value in the type that a plan has, or raise InputError."""
     if key in ("datasets", "models", "algorithms"):
         if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            raise InputError(f'{key} must be a list of names, such as ["{getattr(Plan, key)[0]}"]; got {value!r}.')
+            raise InputError(f'{key} must be a list of names, such as ["{getattr(Plan, key)[0]}"]; got {_short(value)}.')
+        for name in value:
+            _require_name(key, name)
         return tuple(value)
     if key == "ratios":
         if not (isinstance(value, list) and all(_is_number(item) for item in value)):
-            raise InputError(f"ratios must be a list of numbers, such as [2, 10]; got {value!r}.")
+            raise InputError(f"ratios must be a list of numbers, such as [2, 10]; got {_short(value)}.")
         return tuple(value)
     if key == "seeds":
         if _is_whole(value):
             if not 1 <= value <= _MOST:
-                raise InputError(f"seeds must be at least 1, and at most {_MOST:,}; got {value}.")
+                raise InputError(f"seeds must be at least 1, and at most {_MOST:,}; got {_short(value)}.")
             return tuple(range(value))
         if not (isinstance(value, list) and all(map(_is_whole, value))):
-            raise InputError(f"seeds must be how many there are, such as 10, or a list of them; got {value!r}.")
+            raise InputError(f"seeds must be how many there are, such as 10, or a list of them; got {_short(value)}.")
+        for seed in value:
+            if not 0 <= seed < 2**31:
+                raise InputError(f"seed must be a whole number between 0 and {2**31 - 1}; got {_short(seed)}.")
         return tuple(value)
     if key == "recipe":
         return _checked_recipe(value)
     wanted = {"include_classifier": bool, "level": float}.get(key, str)
     if not (isinstance(value, wanted) or (wanted is float and _is_number(value))):
-        raise InputError(f"{key} must be {_KINDS[wanted]}; got {value!r}.")
+        raise InputError(f"{key} must be {_KINDS[wanted]}; got {_short(value)}.")
+    if wanted is str:
+        _require_name(key, value)
     return value
 
 
@@ -225,23 +253,35 @@ _KEYS = [field.name for field in dataclasses.fields(Plan) if field.name not in (
 _KINDS = {bool: "true or false", float: "a number", str: "text in quotation marks", int: "a whole number"}
 
 
+def _checked_fingerprints(value) -> tuple[tuple[str, str], ...]:
+    if not (isinstance(value, Mapping) and all(isinstance(item, str) for pair in value.items() for item in pair)):
+        raise InputError(f"fingerprints must be a table of data sets and their hashes; got {_short(value)}.")
+    return tuple(value.items())
+
+
 def _checked_recipe(value) -> dict:
     if isinstance(value, str):
+        _require_name("recipe", value)
         return {"recipe": value}
     if not isinstance(value, dict):
-        raise InputError(f'recipe must be a name or a table, such as [recipe] with name = "paper"; got {value!r}.')
+        raise InputError(f'recipe must be a name or a table, such as [recipe] with name = "paper"; got {_short(value)}.')
     fields = {field.name: field for field in dataclasses.fields(training.Recipe)}
     overrides = []
     for key, item in value.items():
         if key == "name":
             if not isinstance(item, str):
-                raise InputError(f"recipe.name must be text in quotation marks; got {item!r}.")
+                raise InputError(f"recipe.name must be text in quotation marks; got {_short(item)}.")
+            _require_name("recipe.name", item)
             continue
         if key not in fields:
-            raise unknown("key in [recipe]", key, ["name", *fields])
+            raise unknown("key in [recipe]", _short(key)[1:-1], ["name", *fields])
         wanted = type(fields[key].default)
         if not (_is_number(item) if wanted is float else _is_whole(item) if wanted is int else isinstance(item, wanted)):
-            raise InputError(f"recipe.{key} must be {_KINDS[wanted]}; got {item!r}.")
+            raise InputError(f"recipe.{key} must be {_KINDS[wanted]}; got {_short(item)}.")
+        if wanted is str:
+            _require_name(f"recipe.{key}", item)
+        elif not abs(item) < (_HUGE if wanted is float else 2**31):
+            raise InputError(f"recipe.{key} is out of range; got {_short(item)}.")
         overrides.append((key, float(item) if wanted is float else item))
     return {"recipe": value.get("name", Plan.recipe), "overrides": tuple(sorted(overrides))}
 
@@ -249,9 +289,38 @@ def _checked_recipe(value) -> dict:
 def _require_distinct(name: str, given: tuple, meant) -> None:
     if not given:
         raise InputError(f"{name} is empty: a study needs at least one.")
-    for index, item in enumerate(meant):
-        if item in meant[:index]:
-            raise InputError(f"{name} names the same twice: {given[index]}.")
+    seen = set()
+    for value, item in zip(given, meant):
+        if item in seen:
+            raise InputError(f"{name} names the same twice: {_short(value) if not isinstance(value, str) else value}.")
+        seen.add(item)
+
+
+def _require_text_file(path: Path) -> None:
+    """Raise InputError for what reading might never end, or end with a full memory."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InputError(f"{path} is no regular file: write the plan to a file.")
+    if status.st_size > _LARGEST:
+        raise InputError(f"{path} is no plan: it has {status.st_size:,} bytes, and a plan has at most {_LARGEST:,}.")
+
+
+def _require_name(key: str, name: str) -> None:
+    """Raise InputError for text that is the name of nothing, and that no message could show."""
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        raise InputError(f"{key} holds a control character in a name: {_short(name)}.")
+    if len(name) > _LONGEST_PATH or max(map(len, name.split(os.sep))) > _LONGEST_NAME:
+        raise InputError(f"{key} holds a name of {len(name):,} characters, longer than any file's: {_short(name)}.")
+
+
+def _short(value) -> str:
+    """Return a value as it stands in a message: on one line, and not longer than is of use."""
+    try:
+        text = str(value) if isinstance(value, Exception) else repr(value)
+    except (ValueError, RecursionError):
+        return "what is too large to be shown"  # a whole number of thousands of digits, or lists within lists
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _is_number(value) -> bool:

@@ -95,7 +95,8 @@ def classes(analysis: Analysis) -> list[Table]:
         header = ("class", "algorithm", "recall before", "control", *(f"t = {ratio:g}" for ratio in analysis.ratios))
         note = (
             "Mean change of recall over seeds. < it is lower, > higher than under the control arm, at "
-            f"{100 * analysis.level:g}% (paired by seed, on these test images); ? neither is shown."
+            f"{100 * analysis.level:g}% (paired by seed, on these test images); ? neither is shown. "
+            "Where all seeds agree to the image, one of them counts as if it were an image away."
         )
         tables.append(Table(f"Change of recall on {one_line(dataset)}, {model}", header, rows, note))
     return tables
