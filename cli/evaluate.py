@@ -15,13 +15,12 @@ from tfrecall.cli.session import session
 @options.verbose
 def command(model, dataset, form, unsafe, verbose):
     """Print the accuracy, recall, precision and F1 of MODEL, a saved Keras model, on the test images of a data set."""
-    with session(verbose=verbose):
+    with session(verbose=verbose) as results:
+        from tfrecall.cli.printing import print_document
+
         from tfrecall import comparison
         from tfrecall.report import document, terminal
 
         evaluation = comparison.evaluate(model, dataset, unsafe=unsafe)
-    if form == "table":
-        terminal.show(terminal.render_evaluation(evaluation))
-    else:
-        render = document.to_json if form == "json" else document.evaluation_to_markdown
-        click.echo(render(evaluation), nl=False)
+        with results():
+            print_document(evaluation, form, terminal.render_evaluation, document.evaluation_to_markdown)

@@ -16,36 +16,59 @@ from tfrecall.cli.session import progress, session
     "--ratio", type=float, default=0.5, show_default=True, help="Fraction removed (0.9), or parameters before/after (10)."
 )
 @click.option(
-    "--algo", default="undecayed", show_default=True, metavar="NAME", help="What ranks the weights: see tfrecall algorithms."
+    "--algo",
+    "algorithm",
+    default="undecayed",
+    show_default=True,
+    metavar="NAME",
+    help="What ranks the weights: see tfrecall algorithms.",
 )
 @click.option(
     "--scope", default="global", show_default=True, metavar="global|layer", help="One ranking, or the same share a layer."
 )
-@click.option("--prune-classifier", is_flag=True, help="Let the classifier layer be pruned too.")
+@click.option("--prune-classifier", "include_classifier", is_flag=True, help="Let the classifier layer be pruned too.")
 @options.seed
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="Repeat the run whose config.json this is; options that are given too replace what it says.",
+)
 @click.option("--output", metavar="DIR", help="Where to write.  [runs/MODEL-DATASET-ALGO-RATIO-seedN]")
 @options.overwrite
+@click.option("--resume", is_flag=True, help="Continue a run with the same settings that was stopped, or start it.")
 @options.format
 @options.strategy
 @options.unsafe
 @options.recipe(fine_tuning=True)
 @options.quiet
 @options.verbose
-def command(model, algo, prune_classifier, output, overwrite, form, quiet, verbose, **others):
+def command(config, output, overwrite, resume, form, quiet, verbose, **chosen):
     """Train or load a model, prune it, fine-tune it with the masks held, and report what that did to each class.
 
     Leaves a folder with the pruned model (Keras and SavedModel), the baseline, the predictions, the report and its figures.
     """
-    with session(verbose=verbose):
+    folder = None
+
+    def kept() -> str:
+        from tfrecall import experiment
+
+        return "" if folder is None else experiment.kept(folder)
+
+    with session(verbose=verbose, kept=kept) as results:
         from tfrecall.cli.printing import print_report
 
         from tfrecall import experiment
+        from tfrecall.errors import IncompleteError
 
-        recipe = options.chosen_recipe(model, others)
-        settings = experiment.Settings(
-            model=model, algorithm=algo, include_classifier=prune_classifier, recipe=recipe, **others
-        )
-        report = experiment.run(settings, output, overwrite=overwrite, progress=progress(quiet))
-    print_report(report, form)
-    if not quiet:
-        click.echo(f"Written to {output or settings.folder}/: open report.html there.", err=True)
+        settings = options.chosen_settings(config, chosen)
+        folder = experiment.run_folder(settings, output)
+        try:
+            report = experiment.run(settings, folder, overwrite=overwrite, resume=resume, progress=progress(quiet))
+        except IncompleteError as error:
+            with results():
+                print_report(error.report, form)
+            raise
+        with results(f"the files are in {folder}"):
+            print_report(report, form)
+        if not quiet:
+            click.echo(f"Written to {folder}/: open report.html there.", err=True)

@@ -26,10 +26,11 @@ def command(before, after, dataset, level, resamples, seed, form, unsafe, verbos
     """
     from tfrecall.report.predictions import is_predictions
 
-    with session(verbose=verbose, tensorflow=not (is_predictions(before) and is_predictions(after))):
+    with session(verbose=verbose, tensorflow=not (is_predictions(before) and is_predictions(after))) as results:
         from tfrecall import comparison
 
         report = comparison.compare(
             before, after, dataset=dataset, level=level, resamples=resamples, seed=seed, unsafe=unsafe
         )
-    print_report(report, form)
+        with results():
+            print_report(report, form)

@@ -13,18 +13,23 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
-from tfrecall.errors import InputError, PruningWarning, TrainingError
+from tfrecall.errors import IncompleteError, InputError, PruningWarning, TrainingError
+
+_EXPECTED = (InputError, TrainingError, IncompleteError, OSError)  # OSError: a full disk, a file that vanished
 
 
 @contextlib.contextmanager
-def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]:
-    """Run a command's work.
+def session(
+    *, verbose: bool = False, tensorflow: bool = True, kept: Callable[[], str] = str
+) -> Iterator[Callable[..., contextlib.AbstractContextManager]]:
+    """Run a command's work, and print its results.
 
-    Inside, everything that prints goes to standard error; the command prints its result afterwards.
+    Inside, everything that prints goes to standard error; where that cannot be written to, it is lost and the work goes on.
+    Results are printed in the context that is yielded, on standard output; if that fails, it is an error like others.
 
     Parameters
     ----------
@@ -32,22 +37,31 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[None]
         Whether to let TensorFlow's messages through, and errors with their tracebacks.
     tensorflow : bool
         Whether the work needs TensorFlow.
+    kept : callable, optional
+        Called when the work fails or is interrupted; returns what is kept of it, as a sentence, or nothing.
+
+    Yields
+    ------
+    callable
+        ``results(where="")`` returns the context to print in; `where` says where else the results are.
     """
-    with _signals() as came:
+    _open_descriptors()
+    stdout, stderr = sys.stdout, _Lasting(sys.stderr)
+    with _signals() as came, contextlib.redirect_stderr(stderr):
         try:
             if tensorflow:
                 _import_tensorflow(verbose)
-            with contextlib.redirect_stdout(sys.stderr):
-                yield
+            with contextlib.redirect_stdout(stderr):
+                yield lambda where="": _results(stdout, where)
         except click.ClickException:
             raise
         except KeyboardInterrupt:
-            _interrupted()
+            _interrupted(kept)
         except Exception as error:  # the last door: its user needs one line, and a way to the rest
             if not came:
-                _fail(error, verbose)
+                _fail(error, verbose, kept)
             if came[0] == signal.SIGINT:
-                _interrupted()
+                _interrupted(kept)
         if came:  # C code may have made another exception of that which the signal raised, or none
             sys.exit(128 + came[0])
 
@@ -71,9 +85,75 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _interrupted() -> None:
-    click.echo("Interrupted: nothing was written.", err=True)
+def _interrupted(kept: Callable[[], str]) -> None:
+    click.echo(f"Interrupted: {kept() or 'nothing was written.'}", err=True)
     sys.exit(130)
+
+
+@contextlib.contextmanager
+def _results(stdout, where: str) -> Iterator[None]:
+    """Print on standard output; raise OSError in plain words if it is closed, full, or a pipe that nobody reads."""
+    if stdout is None:
+        raise OSError(_unprinted("it is closed", where))
+    with contextlib.suppress(AttributeError, ValueError):
+        stdout.reconfigure(errors="backslashreplace")  # α and → are in no Latin alphabet
+    with contextlib.redirect_stdout(stdout):
+        try:
+            yield
+            stdout.flush()
+        except OSError as error:
+            _discard(stdout)
+            raise OSError(_unprinted(error.strerror or str(error), where)) from error
+
+
+def _open_descriptors() -> None:
+    """Open those of the three standard descriptors that are closed, or the next file would get one, and what is printed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # it gets the lowest number that is free
+
+
+def _unprinted(reason: str, where: str) -> str:
+    return f"the result could not be printed on standard output ({reason}){f'; {where}' if where else ''}."
+
+
+class _Lasting:
+    """A stream whose failures do not matter: a log on a disk that is full must not end hours of training."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._tolerant():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._tolerant():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, AttributeError):  # full; closed; not there at all
+            _discard(self._stream)
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
+
+
+def _discard(stream) -> None:
+    """Have what a stream still holds, and what comes, written to nowhere: Python would fail again when it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def progress(quiet: bool) -> str:
@@ -88,16 +168,17 @@ def _show(message, category, filename, lineno, file=None, line=None):
         click.echo(f"Warning: {_one_line(message)}", err=True)
 
 
-def _fail(error: Exception, verbose: bool) -> None:
+def _fail(error: Exception, verbose: bool, kept: Callable[[], str]) -> None:
     if verbose:
         import traceback
 
         traceback.print_exception(error)
     message = str(error)
-    if not isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
+    if not isinstance(error, _EXPECTED):
         first = message.strip().partition("\n")[0][:300]
         message = f"{type(error).__name__}: {first} (--verbose shows all)"
-    click.echo(f"Error: {_one_line(message)}", err=True)
+    rest = "" if isinstance(error, IncompleteError | InputError) else kept()
+    click.echo(f"Error: {_one_line(f'{message} {rest}')}", err=True)
     sys.exit(2 if isinstance(error, InputError) else 1)
 
 

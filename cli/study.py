@@ -36,11 +36,12 @@ def init(preset, verbose):
       sizes-up    Good et al. 2022: model sizes under undecayed pruning
       datasets    Good et al. 2022: CIFAR-10 and CIFAR-100
     """  # noqa: D301  the \b is Click's mark of a paragraph that is not to be wrapped
-    with session(verbose=verbose, tensorflow=False):
+    with session(verbose=verbose, tensorflow=False) as results:
         from tfrecall import study
 
         text = study.preset(preset)
-    click.echo(text, nl=False)
+        with results():
+            click.echo(text, nl=False)
 
 
 @command.command(short_help="Do what is missing of a plan; stop and go on at any time.")
@@ -85,7 +86,7 @@ def run(plan, output, jobs, retry_failed, quiet, verbose):
 @options.verbose
 def status(folder, plan, verbose):
     """Tell what of the study in DIR is done, running, failed and missing, and how long it will take."""
-    with session(verbose=verbose, tensorflow=False):
+    with session(verbose=verbose, tensorflow=False) as results:
         from tfrecall.cli.watching import table
 
         from tfrecall import study
@@ -94,7 +95,8 @@ def status(folder, plan, verbose):
         store, last = study.Store.open(folder)
         chosen = study.read(plan) if plan else last
         shown = table(study.status(store, chosen), store.failures(chosen))
-    terminal.show(shown)
+        with results():
+            terminal.show(shown)
 
 
 @command.command(short_help="Write the tables, the figures and the page.")
@@ -104,8 +106,9 @@ def status(folder, plan, verbose):
 @options.verbose
 def report(folder, output, plan, verbose):
     """Write what the study in DIR shows so far: report.html, tables.md, cells.csv, classes.csv and figures."""
-    with session(verbose=verbose, tensorflow=False):
+    with session(verbose=verbose, tensorflow=False) as results:
         from tfrecall import study
 
         written = study.report(folder, output, study.read(plan) if plan else None)
-    click.echo(f"{written}/report.html")
+        with results(f"the report is in {written}"):
+            click.echo(f"{written}/report.html")

@@ -19,13 +19,14 @@ from tfrecall.cli.session import progress, session
 @options.verbose
 def command(model, dataset, seed, output, overwrite, strategy, quiet, verbose, **others):
     """Train a model by name, keep the weights of its best epoch, and save it for `prune --model FILE`."""
-    with session(verbose=verbose):
+    with session(verbose=verbose) as results:
         from tfrecall import experiment
         from tfrecall.report import terminal
 
         recipe = options.chosen_recipe(model, others)
         settings = experiment.Settings(model=model, dataset=dataset, seed=seed, strategy=strategy, recipe=recipe)
         path, evaluation = experiment.train_to_file(settings, output, overwrite=overwrite, progress=progress(quiet))
-    terminal.show(terminal.render_evaluation(evaluation))
-    if not quiet:
-        click.echo(f"Written to {path}", err=True)
+        with results(f"the model is in {path}"):
+            terminal.show(terminal.render_evaluation(evaluation))
+        if not quiet:
+            click.echo(f"Written to {path}", err=True)

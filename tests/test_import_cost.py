@@ -20,6 +20,7 @@ FLOORS = {
     "tfrecall": 0,
     "tfrecall.errors": 0,
     "tfrecall.publishing": 1,
+    "tfrecall.draft": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
     "tfrecall.report.slope": 1,
