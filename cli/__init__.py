@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Iterator
 
 import click
@@ -35,6 +36,17 @@ class _Commands(click.Group):
             return super().parse_args(ctx, args)
         with _usage_errors_in_one_line():
             return super().parse_args(ctx, args)
+
+    def main(self, *args, **kwargs):
+        from tfrecall.cli import session
+
+        session.escape_foreign(sys.stdout)
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # of help and the like, which is printed outside of any session
+            session.discard(sys.stdout)
+            click.echo(f"Error: standard output cannot be written to ({error.strerror or error}).", err=True)
+            sys.exit(1)
 
     def invoke(self, ctx):
         with _usage_errors_in_one_line():

@@ -95,15 +95,24 @@ def _results(stdout, where: str) -> Iterator[None]:
     """Print on standard output; raise OSError in plain words if it is closed, full, or a pipe that nobody reads."""
     if stdout is None:
         raise OSError(_unprinted("it is closed", where))
-    with contextlib.suppress(AttributeError, ValueError):
-        stdout.reconfigure(errors="backslashreplace")  # α and → are in no Latin alphabet
+    escape_foreign(stdout)
     with contextlib.redirect_stdout(stdout):
         try:
             yield
             stdout.flush()
         except OSError as error:
-            _discard(stdout)
+            discard(stdout)
             raise OSError(_unprinted(error.strerror or str(error), where)) from error
+        except SystemExit as error:
+            if error.code != 1:
+                raise
+            raise OSError(_unprinted("nobody reads it", where)) from error  # rich exits where a pipe is closed
+
+
+def escape_foreign(stream) -> None:
+    """Have what a stream's encoding has no code for printed as an escape sequence: α and → are in no Latin alphabet."""
+    with contextlib.suppress(AttributeError, ValueError):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def _open_descriptors() -> None:
@@ -139,7 +148,7 @@ class _Lasting:
         try:
             yield
         except (OSError, ValueError, AttributeError):  # full; closed; not there at all
-            _discard(self._stream)
+            discard(self._stream)
 
     def isatty(self) -> bool:
         return self._stream is not None and not self._stream.closed and self._stream.isatty()
@@ -148,7 +157,7 @@ class _Lasting:
         return getattr(self._stream, name)
 
 
-def _discard(stream) -> None:
+def discard(stream) -> None:
     """Have what a stream still holds, and what comes, written to nowhere: Python would fail again when it ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)

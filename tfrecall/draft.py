@@ -220,7 +220,7 @@ def unfinished(folder: Path) -> dict | None:
 
 def require_free(folder: Path, overwrite: bool = False) -> None:
     """Raise InputError if there is something in an output folder, unless an earlier run's files may be replaced."""
-    if overwrite or not folder.is_dir():
+    if overwrite or not os.path.isdir(folder):
         return
     if unfinished(folder) is not None:
         raise InputError(

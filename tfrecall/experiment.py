@@ -380,7 +380,7 @@ def _write_results(settings: Settings, draft: Draft, report: dict, data, pruned)
 def _finished_report(settings: Settings, output: Path) -> dict | None:
     """Return the report of a complete run with these settings, if it is what is in a folder."""
     config, report = output / "config.json", output / "report.json"
-    if unfinished(output) is not None or not (config.is_file() and report.is_file()):
+    if unfinished(output) is not None or not (os.path.isfile(config) and os.path.isfile(report)):
         return None
     if read_settings(config) != settings:
         raise InputError(

@@ -81,14 +81,17 @@ def output_path(path: str | os.PathLike) -> Path:
         if text.split(os.sep)[0] != "~":
             raise InputError(f"{shown(text)} names another user's home folder: write the path out.")
         text = os.path.expanduser(text)
-    if not _is_utf8(os.path.abspath(text)):
-        raise InputError(f"{shown(text)!a} is not a UTF-8 path, which TensorFlow cannot write to: choose another --output.")
+    absolute = os.path.abspath(text)
+    if not _is_utf8(absolute):
+        raise InputError(
+            f"{shown(absolute)!a} is not a UTF-8 path, which TensorFlow cannot write to: choose another --output."
+        )
     return Path(text)
 
 
 def require_own_folder(folder: Path) -> None:
     """Raise InputError if a folder is the current one or one above it, where a run's files would lie among others."""
-    resolved, current = folder.resolve(), Path.cwd()
+    resolved, current = Path(os.path.realpath(folder)), Path.cwd()
     if resolved == current or resolved in current.parents:
         place = "the root folder" if resolved == resolved.parent else "the current folder, or one above it"
         raise InputError(f"{shown(folder)} is {place}: name a folder of its own with --output, such as runs/first.")
