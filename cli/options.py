@@ -132,14 +132,54 @@ def recipe(*, fine_tuning: bool) -> Callable:
     return decorate
 
 
-def chosen_recipe(model: str, options: dict):
-    """Take a recipe's options out of a command's, and return the recipe that they give; none is ignored silently."""
+def chosen_settings(config: str | None, options: dict):
+    """Return the settings that a command's options give, or those of a config.json with the options that were given.
+
+    Parameters
+    ----------
+    config : str or None
+        The path of a run's config.json.
+    options : dict
+        Options by name: of each setting, and of what `recipe` adds.
+    """
+    from tfrecall.errors import InputError
+    from tfrecall.settings import Settings, read_settings
+
+    if config is None:
+        chosen = chosen_recipe(options["model"], options)
+        return Settings(recipe=chosen, **options)
+    repeated = read_settings(config)
+    # --rescale and --preprocess are two options for one setting, None where neither was given.
+    given = {n: value for n, value in options.items() if (value is not None if n == "preprocess" else _is_given(n))}
+    # A file that came from elsewhere must not decide that its model may run code.
+    if repeated.unsafe and not given.get("unsafe"):
+        raise InputError(f"the run of {config} loaded its model with --unsafe: give --unsafe again if you trust it.")
+    if repeated.custom and not given.get("custom"):
+        names = " ".join(f"--custom {name}" for name in repeated.custom)
+        raise InputError(f"the run of {config} imported code for its model: give {names} again if you trust it.")
+    given.setdefault("recipe_name", None)
+    chosen = chosen_recipe(given.get("model", repeated.model), given, repeated.recipe)
+    return dataclasses.replace(repeated, recipe=chosen, **given)
+
+
+def _is_given(name: str) -> bool:
+    """Say whether an option of the current command was given, and is not its default."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+def chosen_recipe(model: str, options: dict, base=None):
+    """Take a recipe's options out of a command's, and return the recipe that they give; none is ignored silently.
+
+    Without a recipe's name, they replace values of `base`.
+    """
     from tfrecall import models, training
     from tfrecall.errors import InputError
 
     fields = [field.name for field in dataclasses.fields(training.Recipe) if field.name in options]
     given = {name: value for name in fields if (value := options.pop(name)) is not None}
-    chosen = training.recipe(options.pop("recipe_name"), model, **given)
+    name = options.pop("recipe_name")
+    chosen = training.recipe(name, model, **given) if name else dataclasses.replace(base, **given)
     if "momentum" in given and chosen.optimizer != "sgd":
         raise InputError(f"--momentum is for sgd; {chosen.optimizer} has its own.")
     trained_already = model not in models.ARCHITECTURES and Path(model).exists()

@@ -20,10 +20,13 @@ class Output:
     ----------
     used : bool
         Whether printing has begun, so that the work is done.
+    elsewhere : str
+        Where else the result is, for the message when it cannot be printed; empty if nowhere.
     """
 
     def __init__(self, stream: IO[str] | None):
         self.used = False
+        self.elsewhere = ""
         self._stream = stream
 
     def text(self, text: str) -> None:
@@ -71,7 +74,7 @@ class Output:
     def _writing(self) -> Iterator[IO[str]]:
         self.used = True
         if self._stream is None:
-            raise OSError("standard output is closed, so that the result cannot be printed.")
+            raise OSError(self._unprinted("it is closed"))
         if hasattr(self._stream, "reconfigure"):
             self._stream.reconfigure(errors="backslashreplace")  # a terminal may lack letters
         try:
@@ -81,7 +84,11 @@ class Output:
             raise
         except OSError as error:
             discard(self._stream)
-            raise OSError(f"the result cannot be printed on standard output: {error.strerror or error}.") from error
+            raise OSError(self._unprinted(error.strerror or str(error))) from error
+
+    def _unprinted(self, reason: str) -> str:
+        where = f"; {self.elsewhere}" if self.elsewhere else ""
+        return f"the result cannot be printed on standard output ({reason}){where}."
 
 
 def discard(stream: IO[str] | None) -> None:

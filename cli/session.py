@@ -14,12 +14,12 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
-from tfrecall.cli.printing import Output, say
+from tfrecall.cli.printing import Output, discard, say
 
-from tfrecall.errors import InputError, TfrecallWarning, TrainingError
+from tfrecall.errors import IncompleteError, InputError, TfrecallWarning, TrainingError
 from tfrecall.text import beginning, brief, replaced, without_styles
 
 # What only another path can mend, so that the path was bad input
@@ -27,10 +27,11 @@ _BAD_PATH = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno
 
 
 @contextlib.contextmanager
-def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[Output]:
+def session(*, verbose: bool = False, tensorflow: bool = True, kept: Callable[[], str] = str) -> Iterator[Output]:
     """Run a command's work, and print its result.
 
-    Inside, everything that prints goes to standard error; only the `Output` that this gives writes to standard output.
+    Inside, everything that prints goes to standard error; where that cannot be written to, it is lost and the work goes on.
+    Only the `Output` that this gives writes to standard output.
 
     Parameters
     ----------
@@ -38,29 +39,31 @@ def session(*, verbose: bool = False, tensorflow: bool = True) -> Iterator[Outpu
         Whether to let TensorFlow's messages through, and errors with their tracebacks.
     tensorflow : bool
         Whether the work needs TensorFlow.
+    kept : callable, optional
+        Called when the work fails or is interrupted; returns what is kept of it, as a sentence, or nothing.
 
     Yields
     ------
     Output
     """
-    output = Output(sys.stdout)
-    with _signals() as came:
+    output, stderr = Output(sys.stdout), _Lasting(sys.stderr)
+    with _signals() as came, contextlib.redirect_stderr(stderr):
         try:
             if tensorflow:
                 _import_tensorflow(verbose)
-            with contextlib.redirect_stdout(sys.stderr):
+            with contextlib.redirect_stdout(stderr):
                 yield output
         except click.ClickException:
             raise
         except KeyboardInterrupt:
-            _interrupted(output)
+            _interrupted(output, kept)
         except BrokenPipeError:
             raise
         except Exception as error:  # the last door: its user needs one line, and a way to the rest
             if not came:
-                fail(error, verbose)
+                fail(error, verbose, kept)
             if came[0] == signal.SIGINT:
-                _interrupted(output)
+                _interrupted(output, kept)
         if came:  # C code may have made another exception of that which the signal raised, or none
             sys.exit(128 + came[0])
 
@@ -84,9 +87,38 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _interrupted(output: Output) -> None:
-    say("Interrupted while printing the result." if output.used else "Interrupted: nothing was written.")
+def _interrupted(output: Output, kept: Callable[[], str]) -> None:
+    say("Interrupted while printing the result." if output.used else f"Interrupted: {kept() or 'nothing was written.'}")
     sys.exit(130)
+
+
+class _Lasting:
+    """A stream whose failures do not matter: a log on a disk that is full must not end hours of training."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._tolerant():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with self._tolerant():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, AttributeError):  # full; closed; not there at all
+            discard(self._stream)
+
+    def isatty(self) -> bool:
+        return self._stream is not None and not self._stream.closed and self._stream.isatty()
+
+    def __getattr__(self, name: str):
+        return getattr(self._stream, name)
 
 
 def progress(quiet: bool) -> str:
@@ -101,14 +133,15 @@ def _show(message, category, filename, lineno, file=None, line=None):
         say(f"Warning: {message}")
 
 
-def fail(error: Exception, verbose: bool = False) -> None:
+def fail(error: Exception, verbose: bool = False, kept: Callable[[], str] = str) -> None:
     """Say in one line what went wrong, and exit: with 2 if other input would mend it, else with 1."""
     if verbose:
         import traceback
 
         lines = "".join(traceback.format_exception(error)).splitlines()
         click.echo("\n".join(replaced(line, lambda letter: "\ufffd") for line in lines), err=True)
-    say(f"Error: {_message(error)}")
+    rest = "" if isinstance(error, IncompleteError | InputError) else kept()
+    say(f"Error: {_message(error)} {rest}")
     bad_path = isinstance(error, OSError) and error.errno in _BAD_PATH and error.filename is not None
     sys.exit(2 if isinstance(error, InputError) or bad_path else 1)
 
@@ -116,7 +149,9 @@ def fail(error: Exception, verbose: bool = False) -> None:
 def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return brief(f"{os.fspath(error.filename)}: {error.strerror}.")
-    if isinstance(error, InputError | TrainingError | OSError):  # OSError: a full disk, a file that vanished
+    if isinstance(
+        error, InputError | TrainingError | IncompleteError | OSError
+    ):  # OSError: a full disk, a file that vanished
         return brief(error)
     # A library's error may say what matters below its first line.
     text = beginning(without_styles(str(error)), 240)

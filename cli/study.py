@@ -119,6 +119,7 @@ def report(folder, output, plan, verbose):
         from tfrecall import study
 
         written = study.report(folder, output, study.read(plan) if plan else None, tell=damaged.append)
+        result.elsewhere = f"the report is in {written}"
         result.line(f"{written}/report.html")
     for line in damaged:
         _damaged(line)

@@ -36,6 +36,7 @@ def command(model, dataset, seed, output, overwrite, strategy, quiet, verbose, *
         recipe = options.chosen_recipe(model, others)
         settings = experiment.Settings(model=model, dataset=dataset, seed=seed, strategy=strategy, recipe=recipe)
         path, evaluation = experiment.train_to_file(settings, output, overwrite=overwrite, progress=progress(quiet))
+        result.elsewhere = f"the model is in {path}"
         result.show(terminal.render_evaluation(evaluation))
     if not quiet:
         say(f"Written to {path}")

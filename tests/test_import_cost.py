@@ -22,6 +22,7 @@ FLOORS = {
     "tfrecall.archives": 1,
     "tfrecall.text": 0,
     "tfrecall.publishing": 1,
+    "tfrecall.draft": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
     "tfrecall.report.slope": 1,

@@ -1,11 +1,17 @@
 """All or nothing: what is written appears together, and what was there comes back if it cannot."""
 
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from tfrecall.errors import InputError
-from tfrecall.publishing import require_place, whole, write_text
+from tfrecall.publishing import SCRATCH, output_path, require_own_folder, require_place, whole, write_text
 
 NAMES = ("report.json", "saved_model", "figures/a.png")
 
@@ -40,7 +46,7 @@ def test_a_folder_appears_whole(tmp_path, there):
         output.mkdir(parents=True)
     with whole(output, NAMES) as folder:
         write(folder, "new")
-        assert not there or list(output.iterdir()) == []
+        assert not there or all(path.name.startswith(SCRATCH) for path in output.iterdir())
     assert tree(output) == contents("new")
     assert [path.name for path in output.parent.iterdir()] == ["out"]
 
@@ -100,6 +106,207 @@ def test_places_of_the_wrong_kind_are_named_beforehand(tmp_path):
     (tmp_path / "figures").write_text("")
     with pytest.raises(InputError, match="figures is a file, where a folder is to be written"):
         require_place(tmp_path, NAMES)
+
+
+def on_another_file_system(*parts, size="1m"):
+    """Mount a file system at a folder of its own, or skip where that is not allowed."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(Path(*parts))]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+
+
+@contextlib.contextmanager
+def mounted(folder, size="1m"):
+    folder.mkdir(parents=True, exist_ok=True)
+    on_another_file_system(folder, size=size)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_folder_that_is_a_mount_point(tmp_path):
+    with mounted(tmp_path / "out") as output:
+        assert output.stat().st_dev != tmp_path.stat().st_dev
+        require_place(output, NAMES)
+        for text in ("old", "new"):
+            with whole(output, NAMES) as folder:
+                write(folder, text)
+        assert tree(output) == contents("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_mount_point_below_the_folder(tmp_path, linked):
+    """Also a link to one: figures on a larger disk."""
+    output = tmp_path / "out"
+    output.mkdir()
+    with mounted(tmp_path / "disk" if linked else output / "figures") as disk:
+        if linked:
+            (output / "figures").symlink_to(disk)
+        for text in ("old", "new"):
+            with whole(output, NAMES) as folder:
+                write(folder, text)
+        assert {path.name: path.read_text() for path in disk.iterdir()} == {"a.png": "new"}
+        assert tree(output) == {
+            name: text for name, text in contents("new").items() if not linked or name != "figures/a.png"
+        } | ({"figures/a.png": "new"} if (output / "figures/a.png") in output.rglob("*") else {})
+
+
+def test_a_failure_takes_back_what_was_copied_to_another_file_system(tmp_path):
+    output = tmp_path / "out"
+    with mounted(output / "figures") as figures:
+        (figures / "a.png").write_text("old")
+
+        def fail():
+            with whole(output, ["figures/a.png", "report.json/impossible"]) as folder:
+                write(folder, "new")
+                (folder / "report.json").unlink()
+                (folder / "report.json").mkdir()
+                (folder / "report.json" / "impossible").write_text("")
+
+        (output / "report.json").write_text("a file")
+        with pytest.raises(OSError, match=r"report\.json"):
+            fail()
+        assert tree(output) == {"figures": None, "figures/a.png": "old", "report.json": "a file"}
+
+
+UNPRIVILEGED = """
+import os, sys, tempfile
+from pathlib import Path
+from tfrecall.errors import InputError
+from tfrecall.publishing import require_place, whole
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+output = Path(sys.argv[1])
+try:
+    require_place(output, ["report.json", "figures/a.png"])
+except InputError as error:
+    sys.exit(str(error))
+with whole(output, ["report.json"]) as folder:
+    (folder / "report.json").write_text("new")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can act as another user")
+class TestPermissions:
+    """As another user, whom they bind."""
+
+    @pytest.fixture
+    def home(self):
+        import tempfile
+
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # pytest's own folders are closed to others
+            Path(folder).chmod(0o755)
+            yield Path(folder)
+
+    def write(self, output):
+        return subprocess.run([sys.executable, "-c", UNPRIVILEGED, output], capture_output=True, text=True, timeout=100)
+
+    def test_only_the_folder_itself_may_be_written_to(self, home):
+        output = home / "out"
+        output.mkdir()
+        os.chown(output, 65534, 65534)
+        done = self.write(output)
+        assert done.returncode == 0, done.stderr
+        assert tree(home) == {"out": None, "out/report.json": "new"}
+
+    @pytest.mark.parametrize("there", [False, True])
+    def test_it_may_not(self, home, there):
+        if there:
+            (home / "out").mkdir(mode=0o755)
+        done = self.write(home / "out")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "cannot be written to (Permission denied): choose another --output." in done.stderr
+
+    def test_a_folder_below_may_not(self, home):
+        (home / "out" / "figures").mkdir(parents=True)
+        os.chown(home / "out", 65534, 65534)
+        done = self.write(home / "out")
+        assert done.returncode == 1
+        assert "figures cannot be written to" in done.stderr
+        assert tree(home) == {"out": None, "out/figures": None}
+
+
+def test_trying_a_place_leaves_it_as_it_was(tmp_path):
+    require_place(tmp_path / "deeper" / "still" / "out", NAMES)
+    assert tree(tmp_path) == {}
+    (tmp_path / "out" / "figures").mkdir(parents=True)
+    require_place(tmp_path / "out", NAMES)
+    assert tree(tmp_path) == {"out": None, "out/figures": None}
+
+
+def test_a_full_disk_is_found_beforehand(tmp_path):
+    with mounted(tmp_path / "out", size="64k") as output:
+        (output / "mine").write_bytes(bytes(os.statvfs(output).f_bavail * os.statvfs(output).f_frsize))
+        with pytest.raises(InputError, match=r"cannot be written to \(No space left on device\)"):
+            require_place(output, NAMES)
+        assert [path.name for path in output.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "--output is empty"),
+        ("a\0b", "NUL"),
+        ("~nobody/out", "another user's home folder"),
+        ("~no such user", "another user's home folder"),
+        ("caf\udce9", "not a UTF-8 path"),
+        (b"caf\xe9/out", "not a UTF-8 path"),
+    ],
+)
+def test_names_that_nothing_can_have(path, message):
+    with pytest.raises(InputError, match=message) as raised:
+        output_path(path)
+    assert len(str(raised.value)) < 200
+    str(raised.value).encode("ascii")
+
+
+def test_the_home_folder_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert output_path("~/out") == Path("/somewhere/out")
+    assert output_path("runs/a~b") == Path("runs/a~b")
+    assert output_path(Path("runs")) == Path("runs")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, f"{'x' * 300}/out", f"out/{'x' * 300}", "/".join(["x" * 200] * 30)])
+def test_names_that_are_too_long(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(path), tmp_path / path):
+        with pytest.raises(InputError, match="too long a path") as raised:
+            require_place(folder, NAMES)
+        assert len(str(raised.value)) < 200
+    assert tree(tmp_path) == {}
+
+
+def test_a_folder_whose_files_would_have_too_long_paths(tmp_path, monkeypatch):
+    """The folder itself could be made."""
+    monkeypatch.chdir(tmp_path)
+    deep = Path(*["x" * 250] * 15, "x" * (4090 - len(str(tmp_path)) - 15 * 251))
+    with pytest.raises(InputError, match="too long a path"):
+        require_place(tmp_path / deep, NAMES)
+    assert tree(tmp_path) == {}
+
+
+def test_what_is_no_folder(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    for path in (tmp_path / "fifo", tmp_path / "fifo" / "out", Path("/dev/null"), Path("/dev/null/out")):
+        with pytest.raises(InputError, match=r"(fifo|null) is no folder: choose another --output"):
+            require_place(path, NAMES)
+    with pytest.raises(InputError, match="cannot be written to"):
+        require_place(tmp_path / "dangling", NAMES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dangling", "fifo"]
+
+
+def test_a_folder_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "link").symlink_to(tmp_path)
+    for path in (".", "..", "link", tmp_path, "/", "../here", "missing/.."):
+        with pytest.raises(InputError, match=r"is the (root|current) folder.*: name a folder of its own"):
+            require_own_folder(Path(path))
+    for path in ("out", "../there", tmp_path / "other"):
+        require_own_folder(Path(path))
 
 
 class TestText:

@@ -18,6 +18,18 @@ class TrainingError(RuntimeError):
     """Training cannot go on, for instance because its loss is no longer finite."""
 
 
+class IncompleteError(RuntimeError):
+    """A run is finished, and some of its files could not be written. What could be written is kept.
+
+    Attributes
+    ----------
+    report : dict or None
+        The run's report.
+    """
+
+    report: dict | None = None
+
+
 class TfrecallWarning(UserWarning):
     """The work goes on, and may not do what was meant. The command line prints the message in one line."""
 

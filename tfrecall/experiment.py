@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from tfrecall import datasets, models, networks, plausibility, sparsity, training
-from tfrecall.errors import InputError, unknown
-from tfrecall.publishing import require_place, whole
+from tfrecall.draft import Draft, drafting, unfinished
+from tfrecall.errors import IncompleteError, InputError, unknown
+from tfrecall.publishing import output_path, require_own_folder, require_place, shown, whole
 from tfrecall.report import document, figures, html
 from tfrecall.report.distortion import distortion
 from tfrecall.report.export import export
 from tfrecall.report.performance import performance
-from tfrecall.settings import Settings, stem
+from tfrecall.settings import Settings, read_settings, stem
 from tfrecall.text import one_line
 from tfrecall.training import Recipe
 
@@ -72,15 +73,19 @@ def start(settings: Settings):
         data = load_data(settings)
         model, scope = new_model(settings, data)
         return data, model, scope
-    custom = models.named_objects(settings.custom)
     scope = training.strategy(settings.strategy)
     with scope.scope():
         # A model saved while it was being pruned would be pruned further in place, and the baseline lost.
-        model = pruning.strip(models.load(settings.model, unsafe=settings.unsafe, custom_objects=custom))
+        model = pruning.strip(load_model(settings, settings.model))
     models.require_image_classifier(model, settings.model)
     data = load_data(settings, partial(models.input_shape, model))
     models.require_classes(model, settings.model, data.name, len(data.class_names))
     return data, model, scope
+
+
+def load_model(settings: Settings, path):
+    """Load a saved model as the settings allow: the one that they name, or one that their run has saved."""
+    return models.load(path, unsafe=settings.unsafe, custom_objects=models.named_objects(settings.custom))
 
 
 def load_data(settings: Settings, image_shape=None):
@@ -133,6 +138,8 @@ def prune(settings: Settings, data, baseline, scope):
     from tfrecall import pruning
 
     recipe = settings.recipe
+    # What is random from here on, such as dropout, must not depend on whether the baseline was trained in this process.
+    training.seed_everything(settings.seed)
     head = models.head_of(baseline, settings.head)
     with scope.scope():
         model = networks.of(baseline).for_pruning(baseline)
@@ -243,17 +250,29 @@ def require_feasible(settings: Settings, counts: dict[str, int]) -> None:
 
 
 def run(
-    settings: Settings, output: str | os.PathLike | None = None, *, overwrite: bool = False, progress: str = "none"
+    settings: Settings,
+    output: str | os.PathLike | None = None,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: str = "none",
 ) -> dict:
     """Do the main job, from data to a folder with the pruned model and the report.
+
+    What is finished is kept in ``.partial`` in the folder until the end, so that a run that is stopped, or cannot write
+    everything, loses none of it.
 
     Parameters
     ----------
     settings : Settings
     output : path-like, optional
-        The folder to leave; ``runs/MODEL-DATASET-ALGO-RATIO-seedN`` by default. It appears whole, at the end.
+        The folder to leave; ``runs/MODEL-DATASET-ALGO-RATIO-seedN`` by default. Its files appear at the end.
     overwrite : bool
         Whether to replace what an earlier run wrote there; anything else in the folder stays.
+    resume : bool
+        Whether to continue a run with the same settings that did not end, after the last phase that it finished: the result
+        has the same bytes as if it had not been stopped. Without such a run this changes nothing; of one that is complete,
+        the report is returned.
     progress : {"bar", "lines", "none"}
         What training prints.
 
@@ -268,50 +287,126 @@ def run(
         If the settings, the model, the data and the folder do not go together.
     TrainingError
         If the loss is no longer finite.
+    IncompleteError
+        If a file could not be written. Its `report` is the report, and the other files are there.
     """
-    output = Path(output or settings.folder)
-    require_free(output, overwrite)
-    with models.custom_scope(models.named_objects(settings.custom)):
-        return _run(settings, output, progress)
+    output = run_folder(settings, output)
+    if resume and not overwrite and (report := _finished_report(settings, output)) is not None:
+        _say(progress, f"{output} is complete: there is nothing to resume.")
+        return report
+    with drafting(output, WRITTEN, dataclasses.asdict(settings), resume=resume, overwrite=overwrite) as draft:
+        with models.custom_scope(models.named_objects(settings.custom)):
+            report, data, pruned, head = _report(settings, draft, progress)
+            _write_results(settings, draft, report, data, pruned, head)
+        try:
+            draft.publish()
+        except IncompleteError as error:
+            error.report = report
+            raise
+    return report
 
 
-def _run(settings: Settings, output: Path, progress: str) -> dict:
+def run_folder(settings: Settings, output: str | os.PathLike | None = None) -> Path:
+    """Return the folder that a run with these settings writes.
+
+    Raises
+    ------
+    InputError
+        If `output` cannot be a folder of its own.
+    """
+    folder = output_path(settings.folder if output is None else output)
+    require_own_folder(folder)
+    return folder
+
+
+def kept(folder: Path) -> str:
+    """Say in a sentence what is kept of an unfinished run in a folder; nothing if there is none."""
+    return f"What is finished is kept in {folder}: --resume goes on." if unfinished(folder) is not None else ""
+
+
+def _report(settings: Settings, draft: Draft, progress: str):
+    """Return the report of a run, its data, the pruned model and its head: by the work that is still to be done."""
+    phases = ("baseline.keras", "pruned.keras", "predictions.npz", "one_shot.npy")
+    if draft.has(*phases):
+        data, pruned, _ = _reload(settings, draft, "pruned.keras")
+        head = models.head_of(pruned, settings.head, draft.path("pruned.keras"))
+        with np.load(draft.path("predictions.npz")) as file:
+            labels, before, after = file["y_true"], file["before"], file["after"]
+        one_shot = np.load(draft.path("one_shot.npy"))
+        if not np.array_equal(labels, data.test.labels):
+            raise InputError(f"{settings.dataset} has changed since the run began: start over with --overwrite.")
+    else:
+        data, baseline, scope, head = _baseline(settings, draft, progress)
+        before = training.predict(baseline, data.test, head=head)
+        if not settings.trained_here:
+            plausibility.warn_if_misread(baseline, settings.model, data.test, before, head)
+        nothing = settings.ratio is None
+        doing = "Pruning nothing" if nothing else f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}"
+        _say(progress, f"{doing}, and fine-tuning: {_epochs(settings.recipe.fine_tune_epochs)}")
+        model = prune(settings, data, baseline, scope)
+        one_shot = training.predict(model, data.test, head=head)
+        pruned = fine_tune(settings, data, model, scope, progress)
+        after = training.predict(pruned, data.test, head=head)
+        arrays = {"y_true": data.test.labels, "before": before, "after": after}
+        draft.write("pruned.keras", pruned.save)
+        draft.write("predictions.npz", lambda path: np.savez(path, **arrays))
+        draft.write("one_shot.npy", lambda path: np.save(path, one_shot))
+        draft.write("baseline.keras", baseline.save)
+    return measure(settings, data, before, one_shot, after, pruned), data, pruned, head
+
+
+def _baseline(settings: Settings, draft: Draft, progress: str):
+    """Return the data, the compiled baseline, its strategy and its head: loaded, or trained and written."""
     from tfrecall import weights
 
-    data, baseline, scope = start(settings)
+    trained = settings.trained_here and draft.has("baseline.keras")
+    data, baseline, scope = _reload(settings, draft, "baseline.keras") if trained else start(settings)
     removable = weights.removable(baseline, settings.include_classifier)  # raises if there is nothing to prune
     available = sum(weight.size for weight in removable.values()) + weights.frozen_zeros(baseline)
     require_feasible(settings, parameters(baseline) | {"prunable": available, "classifier": 0})
     head = models.head_of(baseline, settings.head, None if settings.trained_here else settings.model)
-    if settings.trained_here:
+    if settings.trained_here and not trained:
         _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
         train(settings, data, baseline, scope, progress)
+        draft.write("baseline.keras", baseline.save)
     else:
         with scope.scope():
             training.compile_model(baseline, settings.recipe, 1, head=head)
-    before = training.predict(baseline, data.test, head=head)
-    if not settings.trained_here:
-        plausibility.warn_if_misread(baseline, settings.model, data.test, before, head)
-    doing = (
-        "Pruning nothing" if settings.ratio is None else f"Pruning by {settings.algorithm} to a ratio of {settings.ratio:g}"
-    )
-    _say(progress, f"{doing}, and fine-tuning: {_epochs(settings.recipe.fine_tune_epochs)}")
-    model = prune(settings, data, baseline, scope)
-    one_shot = training.predict(model, data.test, head=head)
-    pruned = fine_tune(settings, data, model, scope, progress)
-    after = training.predict(pruned, data.test, head=head)
-    result = measure(settings, data, before, one_shot, after, pruned)
-    with whole(output, WRITTEN) as folder:
-        write_json(folder / "config.json", describe(settings, data))
-        baseline.save(folder / "baseline.keras")
-        pruned.save(folder / "pruned.keras")
-        export(pruned, folder / "saved_model", class_names=data.class_names, head=head, preprocess=settings.preprocess)
-        np.savez(folder / "predictions.npz", y_true=data.test.labels, before=before, after=after)
-        (folder / "report.json").write_text(document.to_json(result), encoding="utf-8")
-        (folder / "report.md").write_text(document.to_markdown(result), encoding="utf-8")
-        (folder / "report.html").write_text(html.to_html(result), encoding="utf-8")
-        figures.write(result, folder / "figures")
-    return result
+    return data, baseline, scope, head
+
+
+def _reload(settings: Settings, draft: Draft, name: str):
+    """Return the data, a model that the run has saved, and the strategy."""
+    training.seed_everything(settings.seed)
+    scope = training.strategy(settings.strategy)
+    with scope.scope():
+        model = load_model(settings, draft.path(name))
+    shape = None if settings.trained_here else partial(models.input_shape, model)
+    return load_data(settings, shape), model, scope
+
+
+def _write_results(settings: Settings, draft: Draft, report: dict, data, pruned, head: models.Head) -> None:
+    """Write what is made of the report, the pruned model last: the more there is that can fail, the later."""
+    draft.write("config.json", lambda path: write_json(path, describe(settings, data)))
+    texts = {"report.json": document.to_json, "report.md": document.to_markdown, "report.html": html.to_html}
+    for name, render in texts.items():
+        draft.write(name, lambda path, render=render: write_text(path, render(report)))
+    for name in figures.NAMES:
+        draft.write(f"figures/{name}", partial(figures.write_one, report))
+    served = {"class_names": data.class_names, "head": head, "preprocess": settings.preprocess}
+    draft.write("saved_model", partial(export, pruned, **served))
+
+
+def _finished_report(settings: Settings, output: Path) -> dict | None:
+    """Return the report of a complete run with these settings, if it is what is in a folder."""
+    config, report = output / "config.json", output / "report.json"
+    if unfinished(output) is not None or not (os.path.isfile(config) and os.path.isfile(report)):
+        return None
+    if read_settings(config) != settings:
+        raise InputError(
+            f"{output} holds a run with other settings: choose another --output, or replace it with --overwrite."
+        )
+    return json.loads(report.read_text(encoding="utf-8"))
 
 
 def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, progress: str = "none") -> tuple[Path, dict]:
@@ -335,22 +430,25 @@ def train_to_file(settings: Settings, output=None, *, overwrite: bool = False, p
     """
     if not settings.trained_here:
         raise unknown("model", settings.model, models.ARCHITECTURES)
-    path = Path(output or f"runs/{settings.model}-{stem(settings.dataset)}-seed{settings.seed}.keras")
+    default = f"runs/{settings.model}-{stem(settings.dataset)}-seed{settings.seed}.keras"
+    path = output_path(default if output is None else output)
     if path.suffix != ".keras":
-        raise InputError(f"the trained model is written as a .keras file; got {path}.")
+        raise InputError(f"the trained model is written as a .keras file; got {shown(path)}.")
     require_place(path.parent, [path.name])
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:
         raise InputError(f"{path} exists already: choose another file with --output, or replace it with --overwrite.")
+    if os.path.lexists(path) and not path.is_file():
+        raise InputError(f"{path} is no file that could be replaced: choose another file with --output.")
     data, model, scope = start(settings)
     _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
     train(settings, data, model, scope, progress)
+    with whole(path.parent, [path.name]) as folder:
+        model.save(folder / path.name)
     evaluation = document.evaluation(
         performance(data.test.labels, training.predict(model, data.test), data.class_names),
         model=str(path),
         dataset=data.name,
     )
-    with whole(path.parent, [path.name]) as folder:
-        model.save(folder / path.name)
     return path, evaluation
 
 
@@ -387,16 +485,12 @@ def describe(settings: Settings, data) -> dict:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a dictionary as readable JSON."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def require_free(output: Path, overwrite: bool) -> None:
-    """Raise InputError if a folder cannot take what a run writes."""
-    require_place(output, WRITTEN)
-    if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise InputError(
-            f"{output} is not empty: choose another --output, or replace an earlier run's files with --overwrite."
-        )
+def write_text(path: Path, text: str) -> None:
+    r"""Write UTF-8, with what has no code in it (part of a file's name that is not UTF-8) as ``\udcff``, as in JSON."""
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _epochs(count: int) -> str:

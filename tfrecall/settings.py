@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import types
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tfrecall import criteria, datasets, models, sparsity
 from tfrecall.errors import InputError, unknown
 from tfrecall.training import Recipe
+
+# What every config.json holds, version 0.1's too. Of a field that came later and is missing, the default says what was done.
+_ALWAYS = {
+    *("model", "dataset", "ratio", "algorithm", "scope", "include_classifier", "seed", "recipe", "strategy", "unsafe"),
+    *("optimizer", "learning_rate", "fine_tune_learning_rate", "learning_rate_schedule", "momentum", "weight_decay"),
+    *("batch_size", "epochs", "fine_tune_epochs", "validation_fraction", "score_examples"),
+}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "null"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,74 @@ class Settings:
         model, data = stem(self.model), stem(self.dataset)
         arm = "control" if self.ratio is None else f"{self.algorithm}-{self.ratio:g}"
         return Path("runs") / f"{model}-{data}-{arm}-seed{self.seed}"
+
+
+def read_settings(path: str | os.PathLike) -> Settings:
+    """Read the settings of a run from its ``config.json``.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Settings
+        Those that the run had. Fields that its version of tfrecall did not have yet get their defaults.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, it is damaged, or it holds no settings that this version understands.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give the config.json in it.")
+    if not path.is_file():
+        raise InputError(f"no file at {path}: give the config.json of a run.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged, or no config.json of a run: {error}") from error
+    if not isinstance(content, dict) or "settings" not in content:
+        raise InputError(f"{path} is no config.json of a run: expected an object with 'settings'.")
+    try:
+        return _from_json(content["settings"], Settings, "settings")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _from_json(value, kind: type, name: str):
+    """Return a dataclass made from JSON, after checking that each field is known, there, and of its type."""
+    if not isinstance(value, dict):
+        raise InputError(f"{name} must be an object; got {_shown(value)}.")
+    hints = typing.get_type_hints(kind)
+    for key in value:
+        if key not in hints:
+            raise unknown(f"field of {name}", key, hints)
+    missing = [key for key in hints if key in _ALWAYS and key not in value]
+    if missing:
+        raise InputError(f"{name} lacks {', '.join(missing)}: give the config.json of a run as it was written.")
+    return kind(**{key: _value(item, hints[key], f"{name}.{key}") for key, item in value.items()})
+
+
+def _value(value, hint, name: str):
+    """Return a value of JSON as a field of this type holds it, or raise InputError."""
+    if dataclasses.is_dataclass(hint):
+        return _from_json(value, hint, name)
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if isinstance(value, list):
+        for kind in kinds:
+            if typing.get_origin(kind) is tuple:
+                return tuple(_value(item, typing.get_args(kind)[0], name) for item in value)
+    if type(value) in kinds or (type(value) is int and float in kinds and abs(value) < 2**53):
+        return value
+    expected = " or ".join(_KINDS.get(kind, "a list") for kind in kinds)
+    raise InputError(f"{name} must be {expected}; got {_shown(value)}.")
+
+
+def _shown(value) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def stem(name: str) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np
 import pytest
+import tf_keras
 from click.testing import CliRunner
 from small_models import small_classifier, small_digits
 from tfrecall.cli import main
@@ -234,24 +238,283 @@ def test_train_then_prune_the_file(shelf, tmp_path):
     assert read("runs/a-small-undecayed-0.5-seed0", "report.json")["before"]["accuracy"] == pytest.approx(accuracy)
 
 
-def test_an_ended_process_leaves_nothing_behind(shelf, tmp_path):
-    """SIGTERM while it trains: one exit code, and no folder, half-written or temporary."""
-    for line in ("epoch", "Pruning"):
-        command = [
-            Path(sys.executable).with_name("tfrecall"),
-            "prune",
-            "--epochs",
-            "1",
-            "--fine-tune-epochs",
-            "1",
-            "--output",
-        ]
-        process = subprocess.Popen([*command, tmp_path / "out"], stderr=subprocess.PIPE, text=True)
-        next(said for said in process.stderr if line in said)
-        process.terminate()
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 143, said
-        assert list(tmp_path.iterdir()) == []
+FILES = {
+    *("config.json", "baseline.keras", "pruned.keras", "saved_model", "predictions.npz"),
+    *("report.json", "report.md", "report.html", "figures"),
+}
+
+
+def refused(*arguments):
+    """Run a command that must fail in one line; returns the line."""
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith("Error: ")
+    return result.stderr
+
+
+def assert_same_results(one, other):
+    """Two runs have the same bytes, but for the models' files, which hold times."""
+    for name in ("config.json", "report.json", "report.md", "report.html", "figures/balance.png"):
+        assert (Path(one) / name).read_bytes() == (Path(other) / name).read_bytes(), name
+    with np.load(Path(one) / "predictions.npz") as a, np.load(Path(other) / "predictions.npz") as b:
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])
+    for layer, kernel in kernels(one).items():
+        np.testing.assert_array_equal(kernel, kernels(other)[layer])
+
+
+def end(line, number, *options):
+    """Run ``tfrecall prune`` and send it a signal when it has printed a line; returns exit code and the rest of stderr."""
+    command = [Path(sys.executable).with_name("tfrecall"), "prune", *options]
+    # What is started in the background ignores Ctrl-C.
+    code = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    next(said for said in process.stderr if line in said)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=100)
+    return process.returncode, said
+
+
+def test_a_process_ended_while_it_trains_leaves_nothing_behind(tmp_path):
+    """SIGTERM: one exit code, and no folder, half-written or temporary."""
+    code, said = end("Training", signal.SIGTERM, "--epochs", 2, "--output", tmp_path / "out")
+    assert (code, said) == (143, said)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_process_ended_after_training_goes_on_from_the_baseline(shelf, number, code):
+    options = ("--dataset", shelf / "small.npz", "--epochs", 1, "--fine-tune-epochs", 1, "--format", "json")
+    ended, said = end("Pruning", number, *options, "--output", "out")
+    assert ended == code, said
+    if number == signal.SIGINT:
+        assert said == "Interrupted: What is finished is kept in out: --resume goes on.\n"
+    assert [path.name for path in Path("out").iterdir()] == [".partial"]
+    assert "holds an unfinished run: continue it with --resume" in refused("prune", *options, "--output", "out")
+    other = refused("prune", *options, "--output", "out", "--resume", "--seed", 1)
+    assert "holds an unfinished run with other settings (seed 0, now 1)" in other
+    resumed = invoke("prune", *options, "--output", "out", "--resume")
+    assert resumed.exit_code == 0, resumed.output
+    assert "Training" not in resumed.stderr
+    assert {path.name for path in Path("out").iterdir()} == FILES
+    if number != signal.SIGKILL:
+        return
+    undisturbed = invoke("prune", *options, "--output", "undisturbed", "--resume")  # there is nothing to resume
+    assert "Training" in undisturbed.stderr
+    assert undisturbed.stdout == resumed.stdout
+    assert_same_results("out", "undisturbed")
+    finished = invoke("prune", *options, "--output", "out", "--resume")
+    assert (finished.exit_code, finished.stdout) == (0, resumed.stdout)
+    assert "out is complete: there is nothing to resume." in finished.stderr
+    assert "other settings" in refused("prune", *options, "--output", "out", "--resume", "--ratio", 3)
+    assert "is not empty" in refused("prune", *options, "--output", "out")
+
+
+@tf_keras.saving.register_keras_serializable("test_cli_prune")
+class Untracked(tf_keras.layers.Layer):
+    """Has a variable that no SavedModel can find: it can be saved by Keras, and not exported."""
+
+    hidden: ClassVar[list] = []
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        if not self.hidden:
+            with tf.init_scope():
+                self.hidden.append(tf.Variable(1.0))
+        return inputs * self.hidden[0]
+
+
+def test_a_model_that_cannot_be_exported_loses_nothing_else(shelf):
+    layers = tf_keras.layers
+    tf_keras.Sequential(
+        [tf_keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(9), Untracked(), layers.Dense(10, "softmax")]
+    ).save("odd.keras")
+    data = ("--dataset", shelf / "small.npz", "--fine-tune-epochs", 1, "--quiet", "--output", "out")
+    results = [invoke("prune", "--model", "odd.keras", "--unsafe", *data, *more) for more in ([], ["--resume"])]
+    for result in results:
+        assert result.exit_code == 1, result.output
+        assert "accuracy" in result.stdout  # the report is printed all the same
+        line = result.stderr.splitlines()[-1]
+        assert line.startswith("Error: out is incomplete, without saved_model (")
+        assert line.endswith(": solve that, and --resume does what is missing.")
+        assert {path.name for path in Path("out").iterdir()} == FILES - {"saved_model"} | {".partial"}
+    assert results[0].stdout == results[1].stdout
+    assert "unfinished" in refused("prune", "--model", "odd.keras", "--unsafe", *data)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with room for the small files of a run, and not for all."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120k", "none", disk], capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+def test_a_disk_that_fills(shelf, small_disk):
+    """The folder is a mount point, too."""
+    options = ("--model", shelf / "small.keras", "--dataset", shelf / "small.npz", "--fine-tune-epochs", 1)
+    result = invoke("prune", *options, "--output", small_disk, "--quiet", "--format", "json")
+    assert result.exit_code == 1, result.output
+    assert json.loads(result.stdout)["parameters"]["total"] == TOTAL
+    assert len(result.stderr.splitlines()) == 1
+    assert "No space left on device" in result.stderr
+    assert read(small_disk, "report.json") == json.loads(result.stdout)
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    resumed = invoke("prune", *options, "--output", small_disk, "--quiet", "--format", "json", "--resume")
+    assert (resumed.exit_code, resumed.stdout) == (0, result.stdout)
+    assert {path.name for path in small_disk.iterdir()} == FILES
+    prune(shelf, "--quiet", "--output", "roomy")
+    assert_same_results(small_disk, "roomy")
+
+
+def test_a_standard_output_that_is_full(shelf):
+    command = [Path(sys.executable).with_name("tfrecall"), "prune", "--model", shelf / "small.keras", "--quiet"]
+    command += ["--dataset", shelf / "small.npz", "--fine-tune-epochs", "1", "--output", "out"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=200)
+    problem = "the result could not be printed on standard output (No space left on device); the files are in out."
+    assert (done.returncode, done.stderr) == (1, f"Error: {problem}\n")
+    assert {path.name for path in Path("out").iterdir()} == FILES
+
+
+def test_a_configuration_repeats_its_run(shelf):
+    options = ("--ratio", "3", "--algo", "gp", "--scope", "layer", "--seed", 9, "--optimizer", "adamw", "--batch-size", 50)
+    first = prune(shelf, *options, "--output", "first", "--format", "json", "--quiet")
+    again = invoke("prune", "--config", "first/config.json", "--output", "again", "--format", "json", "--quiet")
+    assert (again.exit_code, again.stdout) == (0, first.stdout)
+    assert_same_results("first", "again")
+    changed = ("--ratio", "4", "--prune-classifier", "--fine-tune-learning-rate", "0.003")
+    done = invoke("prune", "--config", "first/config.json", *changed, "--output", "changed", "--quiet")
+    assert done.exit_code == 0, done.output
+    expected = read("first", "config.json")["settings"]
+    expected |= {"ratio": 4.0, "include_classifier": True}
+    expected["recipe"]["fine_tune_learning_rate"] = 0.003
+    assert read("changed", "config.json")["settings"] == expected
+
+
+def change(**changes):
+    def apply(config):
+        for name, value in changes.items():
+            config["settings"][name] = value
+
+    return apply
+
+
+def recipe(**changes):
+    return lambda config: config["settings"]["recipe"].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (change(ratoi=3), "unknown field of settings 'ratoi': did you mean ratio"),
+        (recipe(epoch=3), "unknown field of settings.recipe 'epoch': did you mean epochs"),
+        (change(ratio="half"), 'settings.ratio must be a number or null; got "half"'),
+        (change(ratio=True), "settings.ratio must be a number or null; got true"),
+        (change(ratio=1), "ratio must be"),
+        (change(ratio=float("nan")), "ratio must be"),
+        (change(seed=1.0), "settings.seed must be a whole number; got 1.0"),
+        (change(seed=10**30), "seed must be a whole number between"),
+        (change(unsafe="no"), 'settings.unsafe must be true or false; got "no"'),
+        (change(unsafe=True), "give --unsafe again if you trust it"),
+        (change(model=["lenet5"]), "settings.model must be text; got"),
+        (change(model="gone.keras"), "no model file at gone.keras"),
+        (change(model="gone"), "unknown model 'gone'"),
+        (change(dataset="gone.npz"), "gone.npz: no such file"),
+        (change(algorithm="undecaid"), "unknown algorithm 'undecaid': did you mean undecayed"),
+        (change(recipe=[1]), "settings.recipe must be an object; got"),
+        (change(recipe={}), "settings.recipe lacks optimizer, "),
+        (recipe(learning_rate=10**400), "settings.recipe.learning_rate must be a number; got 1000"),
+        (recipe(epochs=True), "settings.recipe.epochs must be a whole number; got true"),
+        (recipe(optimizer=None), "settings.recipe.optimizer must be text; got null"),
+        (lambda config: config.pop("settings"), "expected an object with 'settings'"),
+        (lambda config: config.update(settings="all"), 'settings must be an object; got "all"'),
+        (lambda config: config["settings"].pop("seed"), "settings lacks seed"),
+    ],
+)
+def test_configurations_that_cannot_be_used(edit, message):
+    from tfrecall import experiment
+
+    config = {"settings": dataclasses.asdict(experiment.Settings())}
+    edit(config)
+    Path("config.json").write_text(json.dumps(config))
+    assert message in refused("prune", "--config", "config.json")
+    assert [str(path) for path in Path().rglob("*")] == ["config.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"null", b'"\xff"', b"[" * 100_000, b"\x00" * 100])
+def test_files_that_are_no_configuration(content):
+    Path("config.json").write_bytes(content)
+    assert "config.json" in refused("prune", "--config", "config.json")
+
+
+def test_no_file_of_a_configuration(tmp_path):
+    os.mkfifo("fifo")
+    for name, message in (
+        ("none.json", "no file at"),
+        (".", "is a folder: give the config.json in it"),
+        ("fifo", "no file at"),
+    ):
+        assert message in refused("prune", "--config", name)
+
+
+def test_a_configuration_of_version_0_1_is_read(shelf):
+    from tfrecall.settings import read_settings
+
+    prune(shelf, "--output", "out", "--quiet")
+    config = read("out", "config.json")
+    del config["settings"]["recipe"]["initializer"]  # which it did not know
+    Path("old.json").write_text(json.dumps(config))
+    assert read_settings("old.json") == read_settings("out/config.json")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("", "--output is empty"),
+        ("~nobody/x", "another user's home folder"),
+        ("a\0b", "NUL"),
+        ("x" * 300, "too long a path"),
+        ("caf\udce9", "not a UTF-8 path"),
+        (".", "is the current folder, or one above it"),
+        ("/", "is the root folder"),
+        ("fifo", "fifo is no folder"),
+        ("/dev/null", "/dev/null is no folder"),
+        ("file/out", "file is a file, not a folder"),
+        ("dangling", "cannot be written to"),
+    ],
+)
+def test_outputs_that_cannot_be(output, message):
+    os.mkfifo("fifo")
+    Path("file").write_text("mine")
+    Path("dangling").symlink_to("nowhere/at/all")
+    before = sorted(map(str, Path().rglob("*")))
+    for more in ([], ["--overwrite"], ["--resume"]):
+        line = refused("prune", "--output", output, *more)
+        assert message in line
+        assert len(line) < 250
+    if output not in (".", "/", "dangling"):
+        line = refused("train", "--output", f"{output}{'/a.keras' * (output != '')}")
+        assert message in line
+        assert len(line) < 250
+    assert sorted(map(str, Path().rglob("*"))) == before
+
+
+def test_what_a_trained_model_cannot_replace():
+    os.mkfifo("fifo.keras")
+    Path("folder.keras").mkdir()
+    Path("link.keras").symlink_to("nowhere")
+    for name in ("fifo", "folder", "link"):
+        refused("train", "--output", f"{name}.keras")
+        refused("train", "--output", f"{name}.keras", "--overwrite")
 
 
 @pytest.fixture

@@ -40,12 +40,16 @@ def write(document: dict, folder: str | os.PathLike) -> list[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, draw in zip(NAMES, (recall_by_class, balance)):
-        path = folder / name
-        canvas.save_png(draw(document), path)
-        written.append(path)
-    return written
+    paths = [folder / name for name in NAMES]
+    for path in paths:
+        write_one(document, path)
+    return paths
+
+
+def write_one(document: dict, path: Path) -> None:
+    """Draw one of a report's figures, the one of `NAMES` that the path is called."""
+    draw = dict(zip(NAMES, (recall_by_class, balance)))[path.name]
+    canvas.save_png(draw(document), path)
 
 
 def recall_by_class(document: dict, *, width: float = 7, titled: bool = True):
