@@ -1,5 +1,6 @@
 """Files made to run code: whatever field names it, only what is in the list of harmless names is ever built."""
 
+import contextlib
 import copy
 import io
 import json
@@ -290,6 +291,97 @@ def test_an_operation_on_constants_alone_would_run_and_is_refused(call):
     }
     with pytest.raises(RefusedError, match="constants alone"):
         Rewriter(keras).rewrite(node)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("old", [False, True])
+def test_a_string_in_place_of_a_layer_is_refused(name, old):
+    for layer in ("Lambda", "Dense", "anything"):
+        config = copy.deepcopy(CONFIGURATIONS[name, old])
+        config["config"]["layers"][1] = layer
+        with pytest.raises(InputError, match="needs a layer"):
+            Rewriter(LIBRARIES[name]).model(config)
+    with pytest.raises(InputError, match="needs a layer"):
+        Rewriter(LIBRARIES[name]).rewrite({"class_name": "TimeDistributed", "config": {"layer": "Lambda"}})
+
+
+class Sentinel:
+    """Records that it was built or called."""
+
+    seen = []
+
+    def __init__(self, *arguments, **options):
+        self.seen.append(arguments)
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(config)
+
+    def __call__(self, *arguments, **options):
+        self.seen.append(arguments)
+
+
+def places(config, at=()):
+    """Yield where the parts of a configuration are."""
+    for key, part in config.items() if isinstance(config, dict) else enumerate(config) if isinstance(config, list) else ():
+        yield (*at, key)
+        yield from places(part, (*at, key))
+
+
+PAYLOADS = [
+    "Sentinel",
+    "Custom>Sentinel",
+    {"class_name": "Sentinel", "config": {}},
+    {"class_name": "Sentinel", "config": {}, "module": "keras.layers", "registered_name": None},
+    {"class_name": "Dense", "config": {"units": 3}, "module": "keras.src.layers", "registered_name": "Sentinel"},
+    {"class_name": "function", "config": "Sentinel", "module": "builtins", "registered_name": "Sentinel"},
+    {"class_name": "function", "config": "relu", "module": "builtins", "registered_name": "Sentinel"},
+    {"class_name": "__tuple__", "items": [{"class_name": "Sentinel", "config": {}, "__passive_serialization__": True}]},
+]
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+@pytest.mark.parametrize("old", [False, True])
+def test_whatever_is_in_reach_of_the_loaders_is_never_built_for_a_file(monkeypatch, name, old):
+    """A class is put where the loaders look names up, and named in every field of a configuration, which is then built."""
+    from keras.src import layers as new_layers
+    from tf_keras.src import activations, regularizers
+    from tf_keras.src.layers import serialization
+
+    from tfrecall.models.loading import building
+
+    library = LIBRARIES[name]
+    serialization.populate_deserializable_objects()
+    for module in (new_layers, activations, regularizers, keras.layers, tf_keras.layers):
+        monkeypatch.setattr(module, "Sentinel", Sentinel, raising=False)
+    monkeypatch.setitem(serialization.LOCAL.ALL_OBJECTS, "Sentinel", Sentinel)
+    monkeypatch.setitem(library.saving.get_custom_objects(), "Custom>Sentinel", Sentinel)
+    monkeypatch.setattr(Sentinel, "__module__", "tensorflow_datasets.core")
+    building_functions = {
+        ("keras", False): building._build_keras3,
+        ("keras", True): building._build_keras3_h5,
+        ("tf_keras", False): building._build_legacy,
+        ("tf_keras", True): building._build_legacy_h5,
+    }
+    built = 0
+    for *parents, last in places(CONFIGURATIONS[name, old]):
+        for payload in PAYLOADS:
+            config = copy.deepcopy(CONFIGURATIONS[name, old])
+            place = config
+            for key in parents:
+                place = place[key]
+            place[last] = copy.deepcopy(payload)
+            rewriter = Rewriter(library)
+            try:
+                config = rewriter.model(config)
+            except InputError:
+                continue
+            assert Sentinel not in rewriter.registry.values()
+            with contextlib.suppress(Exception), library.saving.custom_object_scope(dict(rewriter.registry)):
+                building_functions[name, old](config, dict(rewriter.registry))
+                built += 1
+            assert not Sentinel.seen, (parents, last, payload)
+    assert built  # what stands in a field that nobody reads does no harm
 
 
 # The attacks, in files.

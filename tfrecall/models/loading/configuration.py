@@ -39,7 +39,9 @@ _IDENTIFIERS = {
     "regularizer": harmless.REGULARIZERS,
     "constraint": harmless.CONSTRAINTS,
 }
-_LAYER_KEYS = {"layer", "layers", "cell", "cells", "forward_layer", "backward_layer"}
+# The keys under which layers stand. By a string there tf_keras would build any class that it knows, with its defaults.
+_LAYER_LISTS = {"layers", "cells"}
+_LAYER_KEYS = {"layer", "cell", "forward_layer", "backward_layer", *_LAYER_LISTS}
 _OPERATION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 # Packages whose registered classes are not the user's, because importing tfrecall imports them.
 _NOT_THE_USERS = {"keras", "tf_keras", "tensorflow", "tensorflow_model_optimization", "tensorflow_datasets", "tfrecall"}
@@ -120,7 +122,7 @@ class Rewriter:
     def rewrite(self, config, key: str = ""):
         """Return a part of a configuration, which stands under a key, rewritten in the same way."""
         if isinstance(config, list):
-            return [self.rewrite(part) for part in config]
+            return [self.rewrite(part, key if key in _LAYER_LISTS else "") for part in config]
         if isinstance(config, str):
             return self._string(config, key)
         if not isinstance(config, dict):
