@@ -222,13 +222,13 @@ def loss_weights(model):
 def penalties(model) -> list:
     """Return the weight regularizers' terms of the objective, as tensors of the weights."""
     # model.losses mixes these with what the last call left there; Keras keeps them apart in this list alone.
-    terms = [penalty() for layer in _submodules(model) for penalty in layer._callable_losses]
+    terms = [penalty() for layer in model._flatten_layers() for penalty in layer._callable_losses]
     return [term for term in terms if term is not None]
 
 
 def activity_losses(model) -> list:
     """Return what the last call of a model added to the objective, each as the mean over the batch."""
-    return [loss for layer in _submodules(model) for loss in layer._eager_losses]
+    return [loss for layer in model._flatten_layers() for loss in layer._eager_losses]
 
 
 def clear_losses(model) -> None:
@@ -274,7 +274,7 @@ def in_float32(model) -> Iterator[None]:
 
 def compute_dtypes(model) -> set[str]:
     """Return the types in which the layers of a model compute."""
-    return {layer.compute_dtype for layer in _submodules(model) if getattr(layer, "compute_dtype", None)}
+    return {layer.compute_dtype for layer in model._flatten_layers() if getattr(layer, "compute_dtype", None)}
 
 
 def components(variable) -> tuple:
@@ -375,8 +375,3 @@ def _last_in_graph(layer, owners: list, node) -> tuple[list, bool]:
     found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
     last = {id(owner) for owner in found}
     return [owner for owner in owners if id(owner) in last], is_open
-
-
-def _submodules(model) -> list:
-    # Wrappers and cells hold layers of their own, whose regularizers count too: the submodules reach all of them.
-    return [module for module in model.submodules if hasattr(module, "_callable_losses")] + [model]

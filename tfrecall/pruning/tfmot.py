@@ -86,9 +86,13 @@ class MaskedLayer(PruneLowMagnitude):
             name = f"{name}_{len(self._non_trainable_weights) // 2 + 1}"
         return super().add_weight(name, *args, **kwargs)
 
-    def call(self, *args, **kwargs):
+    def call(self, inputs, *args, **kwargs):
         """Call the layer inside; its weights are masked already."""
-        outputs = self.layer(*args, **kwargs)  # not .call, as tfmot does: that would lose its activity regularizer and dtype
+        if self._call_spec.full_argspec.varargs is None:
+            # By name: a recurrent layer's __call__ has other places for them than its call, as which Keras saves them.
+            args, kwargs = (), dict(zip(self._call_spec.arg_names[1:], args)) | kwargs
+        # Not layer.call, as tfmot does: that would lose its activity regularizer and dtype.
+        outputs = self.layer(inputs, *args, **kwargs)
         if not self.pruning_vars:
             with tf.init_scope():
                 self._make_masks()
@@ -101,6 +105,17 @@ class MaskedLayer(PruneLowMagnitude):
     def reset_states(self, *args, **kwargs):
         """Reset the states of a stateful recurrent layer inside."""
         self.layer.reset_states(*args, **kwargs)
+
+    @classmethod
+    def from_config(cls, config):
+        """Make it again, around a layer of any registered class."""
+        arguments = {name: value for name, value in config.items() if name not in ("layer", "pruning_schedule")}
+        inner = config["layer"]
+        registered = tf_keras.utils.get_registered_object(inner.get("registered_name") or "")
+        # Out of an HDF5 file Keras looks for the bare name of the class, and does not find a registered one.
+        with tf_keras.utils.custom_object_scope({} if registered is None else {inner["class_name"]: registered}):
+            layer = tf_keras.layers.deserialize(inner, use_legacy_format="module" not in inner)
+        return cls(layer, **arguments)
 
     def get_config(self) -> dict:
         """Return what makes it again."""
@@ -225,10 +240,10 @@ def strip(model):
     originals = dict(legacy.units(model))
     with _classes(model):
         plain = _clone(model, _plain_copy)
+    _rename(plain, model)
     for path, layer in legacy.units(plain):
         layer.set_weights(legacy.unwrapped(originals[path]).get_weights())
     _warn_of_lost_masks(model)
-    _rename(plain, model)
     values = weights.by_path(plain, lambda model: model.variables, classifiers=False)
     for path, (_, mask, _) in _pruning_vars(model).items():
         values[path].variable.assign(values[path].value * mask.numpy())
