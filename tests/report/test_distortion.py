@@ -608,6 +608,22 @@ def test_invalid_input_is_refused_in_one_line(arguments, options, message):
     assert "\n" not in str(refused.value)
 
 
+def test_one_column_of_fractions_holds_the_probabilities_of_class_1():
+    rng = np.random.default_rng(0)
+    labels, before, after = rng.integers(0, 2, 400), rng.random((400, 1)), rng.random((400, 1)).astype(np.float32)
+    before[:3, 0] = 0.5, 1.0, 0.0
+    in_columns = distortion(labels, np.hstack([1 - before, before]), np.hstack([1 - after, after]))
+    in_one = distortion(labels, before, after)
+    for name in ("recall_before", "recall_after", "precision_before", "f1_after"):
+        np.testing.assert_array_equal(getattr(in_one, name), getattr(in_columns, name))
+    predicted = before[:, 0] > 0.5
+    np.testing.assert_allclose(in_one.recall_before, [(~predicted[labels == 0]).mean(), predicted[labels == 1].mean()])
+    assert in_one.alpha == in_columns.alpha
+    assert distortion(np.zeros(40, int), np.full((40, 1), 0.9), np.full((40, 1), 0.8)).class_names == ("0", "1")
+    classes = np.array([[0.0], [2.0], [1.0], [2.0]])  # whole numbers are classes, in one column as in a vector
+    assert distortion([0, 1, 2, 2], classes, classes[:, 0]).accuracy_before == 0.5
+
+
 @settings(deadline=None)
 @given(evaluations(min_images=20))
 def test_the_corrected_slope_is_the_covariation_in_the_signal_and_both_are_given_without_it(evaluation):

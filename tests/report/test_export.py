@@ -14,7 +14,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras import layers
 
-from tfrecall import models, pruning
+from tfrecall import datasets, models, pruning, training
 from tfrecall.errors import InputError
 from tfrecall.report.export import export
 
@@ -226,6 +226,206 @@ class TestKeras3:
         model = keras.Sequential([keras.layers.Dense(3)])
         with pytest.raises(InputError, match="image classifier"):
             export(model, tmp_path / "m")
+
+
+def small(library, *last, before=(), shape=SHAPE):
+    library.utils.set_random_seed(0)
+    new = library.layers
+    scaled = [library.Input(shape), *before, new.Rescaling(1 / 255)]
+    return library.Sequential([*scaled, new.Conv2D(4, 3), new.GlobalMaxPooling2D(), *last])
+
+
+def answers_of(path, images, form):
+    """Probabilities by the program that will read the file."""
+    if form == "tflite":
+        runner = tf.lite.Interpreter(model_path=str(path)).get_signature_runner()
+        return runner(images=images.astype(np.float32))["probabilities"]
+    default = tf.saved_model.load(str(path)).signatures["serving_default"]
+    return default(images=tf.constant(images.astype(np.float32)))["probabilities"].numpy()
+
+
+EACH = pytest.mark.parametrize("library", [keras, tf_keras])
+FORM = pytest.mark.parametrize("form", ["savedmodel", "tflite"])
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+class TestHeads:
+    @EACH
+    @FORM
+    @pytest.mark.parametrize(
+        ("units", "activation", "loss", "expected"),
+        [
+            (4, "sigmoid", None, lambda own: own),
+            (4, None, "binary", sigmoid),
+            (1, "sigmoid", None, lambda own: np.hstack([1 - own, own])),
+            (1, None, "binary", lambda own: np.hstack([1 - sigmoid(own), sigmoid(own)])),
+        ],
+    )
+    def test_probabilities_are_those_of_the_sigmoids(
+        self, units, activation, loss, expected, form, library, images, tmp_path
+    ):
+        model = small(library, library.layers.Dense(units, activation, kernel_initializer="random_normal"))
+        if loss:
+            model.compile(loss=library.losses.BinaryCrossentropy(from_logits=True))
+        probabilities = expected(model.predict(images.astype(np.float32), verbose=0))
+        path = export(model, tmp_path / "m", format=form)
+        np.testing.assert_allclose(answers_of(path, images, form), probabilities, atol=1e-5)
+
+    @EACH
+    def test_the_prediction_is_the_highest_score_where_float32_rounds_all_to_1(self, library, images, tmp_path):
+        dense = library.layers.Dense(3, kernel_initializer="zeros")
+        model = small(library, dense)
+        dense.bias.assign([25.0, 18.0, 30.0])
+        path = export(model, tmp_path / "m", class_names=["a", "b", "c"], head="sigmoid-logits")
+        answer = tf.saved_model.load(str(path))(images)
+        assert set(answer["prediction"].numpy()) == {b"c"}
+
+    @EACH
+    def test_one_output_predicts_two_classes_by_name(self, library, images, tmp_path):
+        dense = library.layers.Dense(1, "sigmoid")
+        model = small(library, dense)
+        own = model.predict(images.astype(np.float32), verbose=0)[:, 0]
+        dense.bias.assign([-np.sort(np.log(own / (1 - own)))[2:4].mean()])  # so that both are predicted
+        own = model.predict(images.astype(np.float32), verbose=0)[:, 0]
+        path = export(model, tmp_path / "m", class_names=["cat", "dog"])
+        loaded = tf.saved_model.load(str(path))
+        predicted = loaded(images)["prediction"].numpy().tolist()
+        assert predicted == [b"dog" if p > 0.5 else b"cat" for p in own]
+        assert len(set(predicted)) == 2
+        by_name = loaded.signatures["by_name"](images=tf.constant(images.astype(np.float32)))
+        np.testing.assert_allclose(by_name["dog"], own, atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnNoise(keras.layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.generator = keras.random.SeedGenerator(3)
+
+    def call(self, images, training=False):
+        return images + keras.random.normal(tf.shape(images), seed=self.generator) if training else images
+
+
+class TestRandomLayers:
+    @FORM
+    @pytest.mark.parametrize(
+        ("library", "names"),
+        [
+            (library, names)
+            for library in (keras, tf_keras)
+            for names in ("RandomFlip RandomRotation RandomZoom RandomTranslation RandomContrast", "GaussianNoise Dropout")
+        ]
+        + [(keras, "own")],
+    )
+    def test_do_nothing_when_served(self, library, names, form, images, tmp_path):
+        shape = (9, 9, 3)
+        new = library.layers
+        options = {"RandomFlip": (), "RandomTranslation": (0.2, 0.2)}
+        before = [OwnNoise() if name == "own" else getattr(new, name)(*options.get(name, (0.2,))) for name in names.split()]
+        model = small(library, new.Dense(3, "softmax"), before=before, shape=shape)
+        pixels = np.concatenate([images, images[..., :1]], axis=-1)
+        path = export(model, tmp_path / "m", format=form)
+        expected = model.predict(pixels.astype(np.float32), verbose=0)
+        np.testing.assert_allclose(answers_of(path, pixels, form), expected, atol=1e-5)
+        np.testing.assert_allclose(answers_of(path, pixels, form), expected, atol=1e-5)
+
+
+class TestMixedPrecision:
+    @EACH
+    @FORM
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+    def test_is_converted_in_float32_and_stays_mixed(self, policy, form, library, images, tmp_path):
+        mixed = library.mixed_precision
+        mixed.set_global_policy(policy)
+        try:
+            new = library.layers
+            inner = library.Sequential([library.Input((4,)), new.Dense(8, "gelu"), new.LayerNormalization()])
+            model = small(library, inner, new.Dense(3, "softmax"))
+        finally:
+            mixed.set_global_policy("float32")
+        own = np.asarray(tf.cast(model.predict(images.astype(np.float32), verbose=0), tf.float32))
+        policies = [layer.compute_dtype for layer in model.layers]
+        path = export(model, tmp_path / "m", format=form)
+        np.testing.assert_allclose(answers_of(path, images, form), own, atol=2e-3 if policy == "mixed_float16" else 2e-2)
+        assert [layer.compute_dtype for layer in model.layers] == policies
+        assert policies[-1] != "float32"
+        again = np.asarray(tf.cast(model.predict(images.astype(np.float32), verbose=0), tf.float32))
+        np.testing.assert_array_equal(again, own)
+        if form == "tflite":  # what it computes is the model in float32
+            library.utils.set_random_seed(0)
+            new = library.layers
+            inner = library.Sequential([library.Input((4,)), new.Dense(8, "gelu"), new.LayerNormalization()])
+            plain = small(library, inner, new.Dense(3, "softmax"))
+            plain.set_weights(model.get_weights())
+            expected = plain.predict(images.astype(np.float32), verbose=0)
+            np.testing.assert_allclose(answers_of(path, images, form), expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module", params=[(7, 7), (9, 9), (14, 11)])
+def native(request, tmp_path_factory):
+    """Images as bytes in their own size, and the data set of them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, *request.param, 3), dtype=np.uint8)
+    labels = np.arange(12) % 3
+    path = tmp_path_factory.mktemp("native") / "data.npz"
+    np.savez(path, x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    return pixels, path
+
+
+class TestSizes:
+    @EACH
+    def test_a_saved_model_resizes_as_for_training(self, library, native, tmp_path):
+        pixels, data = native
+        model = small(library, library.layers.Dense(3, "softmax", kernel_initializer="random_normal"), shape=(9, 9, 3))
+        dataset = datasets.load(data, image_shape=(9, 9, 3), validation_fraction=0.5)
+        expected = training.predict(model, dataset.test)
+        path = export(model, tmp_path / "m")
+        np.testing.assert_array_equal(answers_of(path, pixels, "savedmodel"), expected)
+        np.testing.assert_array_equal(tf.saved_model.load(str(path))(pixels)["probabilities"], expected)
+        if pixels.shape[1] != 9:  # or this test could not fail
+            assert np.abs(model.predict(pixels.astype(np.float32), verbose=0) - expected).max() > 1e-3
+
+    def test_fractions_are_not_rounded(self, native, tmp_path):
+        pixels = (native[0] / 255).astype(np.float32)
+        model = small(keras, keras.layers.Dense(3, "softmax"), before=[keras.layers.Rescaling(255.0)], shape=(9, 9, 3))
+        resized = tf.image.resize(pixels, (9, 9), antialias=True).numpy()
+        path = export(model, tmp_path / "m")
+        expected = model.predict(resized, verbose=0)
+        np.testing.assert_allclose(answers_of(path, pixels, "savedmodel"), expected, atol=1e-6)
+        black_and_white = np.round(pixels)
+        resized = tf.image.resize(black_and_white, (9, 9), antialias=True).numpy()
+        expected = model.predict(resized, verbose=0)
+        np.testing.assert_allclose(answers_of(path, black_and_white, "savedmodel"), expected, atol=1e-6)
+
+    @EACH
+    def test_tflite_refuses_another_size(self, library, native, tmp_path):
+        pixels, _ = native
+        model = small(library, library.layers.Dense(3, "softmax"), shape=(9, 9, 3))
+        path = export(model, tmp_path / "m", format="tflite")
+        if pixels.shape[1] == 9:
+            expected = model.predict(pixels.astype(np.float32), verbose=0)
+            np.testing.assert_allclose(answers_of(path, pixels, "tflite"), expected, atol=1e-5)
+        else:
+            with pytest.raises(RuntimeError):
+                answers_of(path, pixels, "tflite")
+
+    @EACH
+    def test_other_channels_are_refused(self, library, tmp_path):
+        path = export(small(library, library.layers.Dense(3, "softmax"), shape=(9, 9, 1)), tmp_path / "m")
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            answers_of(path, np.ones((2, 9, 9, 3)), "savedmodel")
+
+    @EACH
+    @FORM
+    def test_a_model_of_any_size_is_served_so(self, library, form, tmp_path):
+        model = small(library, library.layers.Dense(3, "softmax"), shape=(None, None, 3))
+        path = export(model, tmp_path / "m", format=form)
+        for size in (7, 12):
+            pixels = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3))
+            expected = model.predict(pixels.astype(np.float32), verbose=0)
+            np.testing.assert_allclose(answers_of(path, pixels, form), expected, atol=1e-5)
 
 
 class TestTFLite:

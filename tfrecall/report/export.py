@@ -70,8 +70,8 @@ def export(
 
     A SavedModel resizes images of another height and width than the model takes, as `tfrecall.datasets` does for training;
     float32 images that hold bytes (whole numbers up to 255) are rounded to bytes again, as uint8 images are. A TFLite file
-    takes the model's own height and width: its interpreter fails on images of another size. A model that takes images of any
-    size is served so in both.
+    takes the model's own height and width: its interpreter fails on images of another size, and does not check how many
+    channels they have. A model that takes images of any size is served so in both.
     """
     from tfrecall import pruning
 
