@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import errno
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import click
+
+_LONGEST_NAME = 255  # of a file or folder, on every file system in use
 
 
 class _Place(click.ParamType):
@@ -20,10 +22,16 @@ class _Place(click.ParamType):
     def convert(self, value, param, ctx):
         if not value.strip() or "\0" in value:
             self.fail(f"expected a name or a path; got {value!r}.", param, ctx)
-        with contextlib.suppress(OSError):  # whoever uses the path says what is wrong with it
+        if any(len(os.fsencode(name)) > _LONGEST_NAME for name in value.split(os.sep)):
+            self.fail(f"{value}: a file's name may have {_LONGEST_NAME} bytes at most.", param, ctx)
+        try:
             mode = os.stat(value).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe would be waited for, a device never ends
-                self.fail(f"{value} is a pipe or a device; expected a file or a folder.", param, ctx)
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # nothing can be read or written there
+                self.fail(f"{value}: {error.strerror}.", param, ctx)
+            mode = stat.S_IFREG  # whoever reads the path says what is wrong with it
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe would be waited for, a device never ends
+            self.fail(f"{value} is a pipe or a device; expected a file or a folder.", param, ctx)
         if not value.startswith("~") or os.path.lexists(value):
             return value
         expanded = os.path.expanduser(value)

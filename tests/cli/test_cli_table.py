@@ -214,6 +214,13 @@ TRAINING = [
     *lines(
         2, "prune --output full/mine.txt/x", "train --output full/mine.txt/x.keras", "prune --quiet=no", "train --unsafe"
     ),
+    *lines(
+        2,
+        f"prune --output {LONG}",
+        f"prune --output a/{LONG}/b",
+        f"train --output {LONG}.keras",
+        "prune --output loop.npz/x",
+    ),
     *lines(2, *(f"prune --model {name}" for name in (*wrong(".keras"), *wrong(".h5")))),
     *lines(2, *(f"prune --dataset {name}" for name in wrong(".npz"))),
     *lines(2, *(f"train --model {name}" for name in ("good.npz", "plain", "lenet", "empty.keras"))),
@@ -257,6 +264,7 @@ STUDY = [
     *lines(2, f"study status {LONG}", f"study report {LONG}", "study status 'nul\0l'", "study run good.npz --output s"),
     *lines(2, *(f"study run {name} --output s" for name in wrong(".toml"))),
     *lines(2, *(f"study run {name}.toml --output s" for name in ("unknown", "kind", "value", "model", "nan", "broken"))),
+    *lines(2, f"study run value.toml --output {LONG}", f"study report plain --output {LONG}"),
     *options_with("study run missing.toml", output=("", "nul\0l", "~nobody_here/x")),
     *options_with("study run missing.toml --output s", jobs=("x", "0", "-1", "1.5", "")),
     *options_with("study status plain", plan=("", "missing.toml", "nul\0l")),
