@@ -465,6 +465,43 @@ class TestFailures:
             frames(store, wild)
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk that holds the baseline of a study, and little more."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2500k", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_a_run_and_is_no_failure_of_its_cells(undisturbed, small_disk):
+    store = Store(Path(shutil.copytree(undisturbed.store.root, small_disk / "study")))
+    for cell in PLAN.cells[:2]:
+        shutil.rmtree(store.path(cell.key))
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1024))
+    with filler.open("r+b") as file:
+        file.truncate(max(0, filler.stat().st_size - 12 * 1024))  # for the plan and a log
+    there = stamps(store)
+    with pytest.raises(
+        TrainingError, match=r"no space left on device in .*: what is done is kept, and the same command goes"
+    ):
+        executors.run(PLAN, store.root, jobs=1)
+    assert {path: stamp for path, stamp in stamps(store).items() if path.is_file()} == {
+        path: stamp for path, stamp in there.items() if path.is_file()
+    }
+    assert store.failures(PLAN) == {}
+    filler.unlink()
+    assert executors.run(PLAN, store.root, jobs=1).done == 10
+    assert reports(store) == reports(undisturbed.store)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("plan", "message"),

@@ -243,12 +243,13 @@ def estimate(at: Combination, found: Mapping[Combination, Measured]) -> Estimate
 def class_changes(at: Combination, found: Mapping[Combination, Measured]) -> Iterable[ClassChange]:
     """Yield what a combination does to each class that has test images."""
     measured = found[at]
-    (before, after), images = measured.recalls, measured.by_class("support")
+    before, after = measured.recalls
+    images = measured.by_class("support") if "support" in measured.classes else None
     control = None if at.control else found.get(at.beside)
     for name in measured.changes:
         sample = values(measured.changes[name])
         if any(value is not None for value in sample):  # a class without test images has no recall
-            against, step = None, 1 / float(images[name].max())
+            against, step = None, None if images is None else 1 / float(images[name].max())
             if control is not None:
                 others = values(control.changes[name])
                 against = inference.t_test(sample, others, paired=True, level=measured.level, step=step)

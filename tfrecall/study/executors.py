@@ -64,7 +64,7 @@ def run(
     InputError
         If a cell is impossible, such as for a ratio that a model cannot reach: nothing has run then.
     TrainingError
-        If the processes cannot be started.
+        If the processes cannot be started, or the disk is full.
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1; got {jobs}.")
@@ -89,6 +89,10 @@ def run(
             time.sleep(_POLL)
             for worker in [worker for worker in workers if worker.ended]:
                 workers.remove(worker)
+                if worker.complaint:
+                    raise TrainingError(
+                        f"{worker.complaint} in {store.root}: what is done is kept, and the same command goes on later."
+                    )
                 if any(other.key for other in [worker, *workers]):
                     del deaths[""]  # processes do begin here: one that did not was unlucky
                 if worker.process.returncode:
@@ -144,7 +148,7 @@ class _Worker:
         logs.mkdir(exist_ok=True)
         # TensorFlow's noise and whatever kills the process stand here.
         self.log = logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{time.monotonic_ns()}.log"
-        self.key = ""
+        self.key = self.complaint = ""
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         # Processes that share a GPU must not take all of its memory each.
         environment = {**os.environ, **threads, "TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
@@ -185,7 +189,10 @@ class _Worker:
 
     def _read(self) -> None:
         for line in self.process.stdout:
-            self.key = line.strip()
+            if line.startswith("!"):
+                self.complaint = line[1:].strip()
+            else:
+                self.key = line.strip()
 
 
 def _give_up(store: Store, plan: Plan, worker: _Worker) -> None:

@@ -58,13 +58,15 @@ def inspect(store: Store, cells: Iterable[Cell], *, thorough: bool = False) -> I
         path = store.root / name
         if os.path.lexists(path) and not path.is_dir():
             look.damaged[name] = DamageError(path, "is no folder")
-    for key, cell in {cell.baseline_key: cell for cell in by_key.values()}.items():
-        resting = [other.key for other in by_key.values() if other.baseline_key == key]
-        look.at_baseline(key, cell, sum(store.exists(other) for other in resting))
-    for key, cell in by_key.items():
-        if store.exists(key):
-            look.at_cell(key, cell)
-    look.blame_baselines(by_key)
+    resting: dict[str, list[Cell]] = {}
+    for cell in by_key.values():
+        resting.setdefault(cell.baseline_key, []).append(cell)
+    stored = {key: [cell for cell in cells if store.exists(cell.key)] for key, cells in resting.items()}
+    for key, cells in resting.items():
+        look.at_baseline(key, cells[0], len(stored[key]))
+    for cell in (cell for cells in stored.values() for cell in cells):
+        look.at_cell(cell.key, cell)
+    look.blame_baselines(stored)
     return Inspection(frozenset(look.sound), look.damaged, frozenset(look.unsigned & look.sound))
 
 
@@ -126,10 +128,10 @@ class _Look:
             return
         self.sound.add(key)
 
-    def blame_baselines(self, cells: dict[str, Cell]) -> None:
+    def blame_baselines(self, stored: dict[str, list[Cell]]) -> None:
         """Where nothing fits a baseline that has no checksums, it is the one that changed."""
         for key in self.unsigned & self.sound:
-            resting = {other for other, cell in cells.items() if cell.baseline_key == key and self.store.exists(other)}
+            resting = {cell.key for cell in stored.get(key, ())}
             if resting and resting <= self.misfits:
                 folder = self.store.path(key)
                 self.damaged[key] = DamageError(folder, "fits none of the cells that were measured against it")

@@ -149,7 +149,7 @@ class Store:
         plain = name.replace("/", "-")
         free = (place / f"{plain}{suffix}" for suffix in itertools.chain([""], (f"-{n}" for n in itertools.count(2))))
         target = next(path for path in free if not os.path.lexists(path))
-        os.rename(self.root / name, target)
+        shutil.move(self.root / name, target)  # `cells` may be a link to another disk
         return target
 
     def failed(self, cell: Cell) -> bool:

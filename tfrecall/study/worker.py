@@ -1,11 +1,13 @@
 """One process of a study: it does what is missing, one claimed cell after the other, until nothing is left.
 
 ``python -m tfrecall.study.worker DIR``, with the plan as JSON in the first line of standard input. It prints the key that it
-begins to work on, and ends at once when standard input is closed: when the process that started it is no more.
+begins to work on, and ends at once when standard input is closed: when the process that started it is no more. A line that
+begins with ``!`` says why nothing can be written, and is its last.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -62,6 +64,8 @@ def _try(store: Store, plan: Plan, cell: Cell, bench, begin, retired: set[str]) 
             if needs_baseline:
                 set_misfits_aside(store, [other for other in plan.cells if other.baseline_key == key])
         except Exception as error:
+            if cannot_write(error):  # no fault of the cell, and the next one would be lost like this one
+                raise
             what = f"baseline of {cell}" if needs_baseline else str(cell)
             line = f"{type(error).__name__}: {' '.join(str(error).split())}"
             store.fail(key, what, line, traceback.format_exc())
@@ -82,7 +86,23 @@ def main() -> None:
     # Results must not depend on how many processes share the machine, and sums depend on the number of threads.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    work(Store(Path(sys.argv[1])), plan, begin=lambda key: print(key, file=keys))
+    try:
+        work(Store(Path(sys.argv[1])), plan, begin=lambda key: print(key, file=keys))
+    except Exception as error:
+        if reason := cannot_write(error):
+            print(f"!{reason}", file=keys)
+            sys.exit(1)
+        raise
+
+
+def cannot_write(error: BaseException | None) -> str | None:
+    """Return why nothing can be written, if that is behind an error: libraries make errors of their own of it."""
+    while error is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
+                return os.strerror(number).lower()
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _end_with_parent() -> None:
