@@ -194,7 +194,7 @@ def matrices(model) -> list:
 def total_parameters(model) -> int:
     """Count the parameters of a model, shared ones once: what its layers train, frozen or not."""
     # A layer keeps here what it made trainable, whatever its own `trainable` says today. Moving statistics are state.
-    variables = {id(variable): variable for layer in _submodules(model) for variable in layer._trainable_weights}
+    variables = {id(variable): variable for layer in model._flatten_layers() for variable in layer._trainable_weights}
     return sum(int(variable.shape.num_elements()) for variable in variables.values())
 
 
@@ -238,7 +238,7 @@ def clear_losses(model) -> None:
 
 def graph_of(model) -> tuple[list, set[str]]:
     """Return the outputs of TensorFlow's graph of a call of a model with one input, and the names of its inputs."""
-    losses = [(layer, list(layer._losses), list(layer._eager_losses)) for layer in _submodules(model)]
+    losses = [(layer, list(layer._losses), list(layer._eager_losses)) for layer in model._flatten_layers()]
     inline = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
     try:
