@@ -33,7 +33,7 @@ def evaluate(path: str | os.PathLike, dataset: str, *, unsafe: bool = False, pre
     dict
         ``accuracy``, and ``support``, ``recall``, ``precision`` and ``f1`` of each of the ``classes``.
     """
-    _, predictions = _tested(path, dataset, unsafe, preprocess)
+    predictions = _tested(_model(path, unsafe), path, dataset, preprocess)
     return document.evaluation(
         performance(predictions.y_true, predictions.y_pred, predictions.class_names), model=str(path), dataset=dataset
     )
@@ -79,18 +79,21 @@ def compare(
         raise InputError("--dataset is for testing models, but both sides are files of predictions: leave it out.")
     if preprocess is not None and is_predictions(before) and is_predictions(after):
         raise InputError("--rescale and --preprocess are for testing models, but both sides are files of predictions.")
-    sides, loaded = [], []
+    opened = []  # both sides before either is tested: what cannot be read is found at once
     for path in (before, after):
         if is_predictions(path):
-            sides.append(read(path))
+            opened.append(read(path))
         elif dataset is None:
             raise InputError(
                 f"{path} is no .npz or .csv file of predictions: for a model, name the data to test it on with --dataset."
             )
         else:
-            model, predictions = _tested(path, dataset, unsafe, preprocess)
-            loaded.append(model)
-            sides.append(predictions)
+            opened.append(_model(path, unsafe))
+    loaded = [side for side in opened if not isinstance(side, Predictions)]
+    sides = [
+        side if isinstance(side, Predictions) else _tested(side, path, dataset, preprocess)
+        for side, path in zip(opened, (before, after))
+    ]
     y_true, y_before, y_after, names = aligned(*sides)
     measured = distortion(y_true, y_before, y_after, class_names=names, level=level, resamples=resamples, seed=seed)
     identity = {"before_source": str(before), "after_source": str(after), "dataset": dataset, "seed": seed}
@@ -100,12 +103,15 @@ def compare(
     return document.report(measured, **remains(loaded[1], totals["total"], pruned["prunable"], None), **identity)
 
 
-def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, preprocess: str | None):
-    datasets.preprocessing(preprocess)  # a mistake is found before a model is loaded
+def _model(path: str | os.PathLike, unsafe: bool):
     model = models.load(path, unsafe=unsafe)
     models.require_image_classifier(model, str(path))
+    return model
+
+
+def _tested(model, path: str | os.PathLike, dataset: str, preprocess: str | None) -> Predictions:
     data = datasets.load(dataset, image_shape=partial(models.input_shape, model), preprocess=preprocess)
     models.require_classes(model, str(path), data.name, len(data.class_names))
     predicted = training.predict(model, data.test)
     plausibility.warn_if_misread(model, str(path), data.test, predicted)
-    return model, Predictions(data.test.labels, predicted, data.class_names)
+    return Predictions(data.test.labels, predicted, data.class_names)
