@@ -47,7 +47,8 @@ def evaluate(
     dict
         ``accuracy``, and ``support``, ``recall``, ``precision`` and ``f1`` of each of the ``classes``.
     """
-    _, predictions = _tested(path, dataset, unsafe, custom_objects, head, preprocess)
+    datasets.preprocessing(preprocess)  # a mistake is found before a model is loaded
+    predictions = _tested(_model(path, unsafe, custom_objects), path, dataset, head, preprocess)
     return document.evaluation(
         performance(predictions.y_true, predictions.y_pred, predictions.class_names), model=str(path), dataset=dataset
     )
@@ -110,19 +111,22 @@ def compare(
         raise InputError("head (--head) is for models, but both sides are files of predictions: leave it out.")
     if preprocess is not None and is_predictions(before) and is_predictions(after):
         raise InputError("--rescale and --preprocess are for testing models, but both sides are files of predictions.")
-    sides, loaded = [], []
+    opened = []  # both sides before either is tested: what cannot be read is found at once
     for path, side in ((before, "before" if own_baseline else "after"), (after, "after")):
         if is_predictions(path):
-            sides.append(read(path, side))
+            opened.append(read(path, side))
         elif dataset is None:
             raise InputError(
                 f"{path} is no file of predictions (.npz or .csv) and no run's folder: for a model, name its test data with "
                 "--dataset."
             )
         else:
-            model, predictions = _tested(path, dataset, unsafe, custom_objects, head, preprocess)
-            loaded.append(model)
-            sides.append(predictions)
+            opened.append(_model(path, unsafe, custom_objects))
+    loaded = [side for side in opened if not isinstance(side, Predictions)]
+    sides = [
+        side if isinstance(side, Predictions) else _tested(side, path, dataset, head, preprocess)
+        for side, path in zip(opened, (before, after))
+    ]
     y_true, y_before, y_after, names = aligned(*sides)
     measured = distortion(y_true, y_before, y_after, class_names=names, level=level, resamples=resamples, seed=seed)
     identity = {"before_source": str(before), "after_source": str(after), "dataset": dataset, "seed": seed}
@@ -132,13 +136,16 @@ def compare(
     return document.report(measured, **remains(loaded[1], totals["total"], pruned["prunable"], None), **identity)
 
 
-def _tested(path: str | os.PathLike, dataset: str, unsafe: bool, custom_objects, head: str | None, preprocess: str | None):
-    datasets.preprocessing(preprocess)  # a mistake is found before a model is loaded
+def _model(path: str | os.PathLike, unsafe: bool, custom_objects: Mapping[str, Any] | None):
     model = models.load(path, unsafe=unsafe, custom_objects=custom_objects)
     models.require_image_classifier(model, str(path))
+    return model
+
+
+def _tested(model, path: str | os.PathLike, dataset: str, head: str | None, preprocess: str | None) -> Predictions:
     data = datasets.load(dataset, image_shape=partial(models.input_shape, model), preprocess=preprocess)
     models.require_classes(model, str(path), data.name, len(data.class_names))
     chosen = models.head_of(model, head, path)
     predicted = training.predict(model, data.test, head=chosen)
     plausibility.warn_if_misread(model, str(path), data.test, predicted, chosen)
-    return model, Predictions(data.test.labels, predicted, data.class_names)
+    return Predictions(data.test.labels, predicted, data.class_names)

@@ -83,7 +83,9 @@ def outcomes(labels: np.ndarray, before: np.ndarray, after: np.ndarray, classes:
     return np.bincount(labels * 4 + outcome, minlength=classes * 4).reshape(classes, 4)
 
 
-def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Alpha:
+def slope(
+    counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0, *, unbiased: bool = True
+) -> Alpha:
     """Estimate α, corrected α and their intervals from each class's outcomes.
 
     With ``*`` for a resample, numerator N = Σ B̄ᶜB̄ᶜₜ, denominator D = Σ (B̄ᶜ)², and the sums K* and S* of the covariances
@@ -104,6 +106,8 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
         As `outcomes` returns them. Classes without images take no part.
     level, resamples, seed
         As in `distortion`.
+    unbiased : bool
+        False leaves out the factor n/(n − 1), as version 0.1 did: for checking its results.
 
     Returns
     -------
@@ -130,7 +134,8 @@ def slope(counts: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed
     images = counts.sum(axis=1)
     if np.median(images) < _LEAST_IMAGES:
         return replace(nothing, value=value, low=low, high=high)
-    shared, noise = _unbiased(covariances, images), _unbiased(variances, images)
+    deducted = _unbiased if unbiased else (lambda moments, images: float(moments.sum()))
+    shared, noise = deducted(covariances, images), deducted(variances, images)
     covariation, signal = numerator - shared, denominator - noise
     clear = signal > NormalDist().inv_cdf((1 + level) / 2) * denominators.std()
     if value is None or not clear:

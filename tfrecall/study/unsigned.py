@@ -6,6 +6,7 @@ the folder, such as the versions that it was run with, is not checked.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zipfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import numpy as np
 from tfrecall.errors import InputError
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
+from tfrecall.report.slope import outcomes, slope
 from tfrecall.settings import Settings
 from tfrecall.study.cell import Cell
 from tfrecall.study.manifest import DamageError, read_json, read_predictions, size
@@ -81,6 +83,7 @@ def _check_cell(folder: Path, cell: Cell, baseline: dict[str, np.ndarray], thoro
     report = read_json(path)
     stored = read_predictions(folder / "predictions.npz", ("one_shot", "after"))
     _require_classes(folder / "predictions.npz", stored, config)
+    resamples = _ALL if thorough else _FEW
     if len(stored["after"]) != len(baseline["y_true"]):
         raise MisfitError(folder / "predictions.npz", "is about another number of images than its baseline's")
     try:
@@ -90,12 +93,15 @@ def _check_cell(folder: Path, cell: Cell, baseline: dict[str, np.ndarray], thoro
             stored["after"],
             class_names=config["class_names"],
             one_shot=stored["one_shot"],
-            resamples=_ALL if thorough else _FEW,
+            resamples=_FEW,
             seed=config["settings"]["seed"],
         )
     except InputError as error:
         raise MisfitError(folder / "predictions.npz", f"does not fit its baseline: {error}") from error
-    expected = document.report(measured)
+    # The correction was another in version 0.1.
+    counts = outcomes(baseline["y_true"], baseline["y_pred"], stored["after"], len(config["class_names"]))
+    alpha = slope(counts, resamples=resamples, seed=config["settings"]["seed"], unbiased=False)
+    expected = document.report(dataclasses.replace(measured, alpha=alpha))
     _require_measured(path, report, expected, thorough)
     _require_counted(path, report, config["settings"]["ratio"])
 
