@@ -13,6 +13,8 @@ import numpy as np
 
 from tfrecall.report import document
 from tfrecall.report.distortion import distortion
+from tfrecall.report.slope import outcomes
+from tfrecall.report.slope import slope as corrected_slope
 from tfrecall.study import manifest
 from tfrecall.study.cell import Cell
 from tfrecall.study.frames import compression
@@ -32,6 +34,8 @@ VERSIONS = {"python": "3.11.7", "tensorflow": "2.21.0"}
 CONFIG = {"versions": VERSIONS, "machine": {"system": "Linux", "processor": "x86_64"}}
 
 RESAMPLES = 200  # of the test images
+
+UNBIASED = True  # False: the correction of α that version 0.1 made
 
 _PARAMETERS = 61_706
 
@@ -128,6 +132,10 @@ def _predictions(
 def _report(cell: Cell, names: Sequence[str], labels: np.ndarray, first, one_shot, last) -> dict:
     settings = cell.settings
     measured = distortion(labels, first, last, class_names=names, one_shot=one_shot, resamples=RESAMPLES, seed=settings.seed)
+    if not UNBIASED:
+        counts = outcomes(labels, first, last, len(names))
+        alpha = corrected_slope(counts, resamples=RESAMPLES, seed=settings.seed, unbiased=False)
+        measured = dataclasses.replace(measured, alpha=alpha)
     t = compression(settings.ratio)
     return document.report(
         measured,

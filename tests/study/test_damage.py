@@ -38,6 +38,7 @@ def unsigned_study(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "CONFIG", config)
         patch.setattr(synthetic, "RESAMPLES", 10_000)
+        patch.setattr(synthetic, "UNBIASED", False)
         plan = dataclasses.replace(PLAN, seeds=(0, 1), algorithms=("magnitude",), ratios=(2,))
         store = study(tmp_path_factory.mktemp("unsigned") / "study", plan, images=40)
     for path in store.root.rglob(manifest.NAME):
