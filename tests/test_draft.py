@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -247,3 +248,23 @@ def test_the_state_is_json(tmp_path):
     with pytest.raises(IncompleteError):
         work(tmp_path, failing=["served"])
     assert [json.loads(path.read_text()) for path in (tmp_path / PARTIAL).glob("*.json")] == [IDENTITY]
+
+
+def test_what_cannot_be_moved_is_kept(tmp_path):
+    """A file of an earlier run that is a mount point cannot be replaced: nothing is, until it is one no longer."""
+    output = tmp_path / "out"
+    work(output, "old")
+    model, other = output / "figures" / "b.png", tmp_path / "other"
+    other.write_text("old")
+    mount = ["mount", "--bind", other, model]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with pytest.raises(IncompleteError, match=r"without .*model.keras.*\(.*busy\): solve that, and --resume"):
+            work(output, overwrite=True)
+        there = {name: text for name, text in tree(output).items() if not name.startswith(PARTIAL)}
+        assert there == dict.fromkeys(COMPLETE, "old")
+    finally:
+        subprocess.run(["umount", model], check=True)
+    assert work(output, resume=True) == []
+    assert tree(output) == COMPLETE

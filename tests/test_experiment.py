@@ -20,6 +20,7 @@ from small_models import small_classifier, small_digits
 from tfrecall import datasets, experiment, training
 from tfrecall.errors import InputError, TrainingError
 from tfrecall.experiment import Settings
+from tfrecall.settings import read_settings
 from tfrecall.training import Recipe
 
 SCRIPT = Path(sys.executable).with_name("tfrecall")
@@ -348,6 +349,93 @@ def test_a_saved_model_is_pruned_as_it_is(small, tmp_path, name, library):
     saved = library.models.load_model(tmp_path / "out" / "baseline.keras")
     for one, other in zip(saved.get_weights(), library.models.load_model(small / name).get_weights()):
         np.testing.assert_array_equal(one, other)
+
+
+class Stopped(BaseException):
+    """As a signal would stop a run."""
+
+
+@pytest.mark.parametrize("library", [tf_keras, keras])
+def test_a_run_stopped_after_fine_tuning_gives_the_same_bytes_when_it_goes_on(small, tmp_path, monkeypatch, library):
+    """Also where layers are random: what is random later does not depend on what the process did before."""
+    layers = library.layers
+    training.seed_everything(0)
+    model = library.Sequential(
+        [
+            library.Input((8, 8, 1)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(24, "relu"),
+            layers.BatchNormalization(),
+            layers.Dropout(0.3),
+            layers.Dense(10, "softmax"),
+        ]
+    )
+    model.save(tmp_path / "random.keras")
+    settings = small_settings(small, model=str(tmp_path / "random.keras"), ratio=3)
+    experiment.run(settings, tmp_path / "whole")
+    training.seed_everything(123)
+    np.random.default_rng().random()
+
+    def stop(*arguments):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "measure", stop)
+        with pytest.raises(Stopped):
+            experiment.run(settings, tmp_path / "stopped")
+    assert [path.name for path in (tmp_path / "stopped").iterdir()] == [".partial"]
+    assert experiment.kept(tmp_path / "stopped").endswith("stopped: --resume goes on.")
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "fine_tune", stop)  # it is finished
+        experiment.run(settings, tmp_path / "stopped", resume=True)
+    assert tree(tmp_path / "stopped") == tree(tmp_path / "whole")
+    for name in ("report.json", "report.md", "report.html", "config.json"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    with np.load(tmp_path / "stopped/predictions.npz") as one, np.load(tmp_path / "whole/predictions.npz") as other:
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+    weights = [library.models.load_model(tmp_path / name / "pruned.keras").get_weights() for name in ("stopped", "whole")]
+    for one, other in zip(*weights):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_baseline_whose_fine_tuning_diverges_is_kept(small, tmp_path):
+    recipe = dataclasses.replace(SMALL, epochs=1, fine_tune_learning_rate=1e30, momentum=0.0, fine_tune_epochs=3)
+    settings = Settings(dataset=str(small / "small.npz"), recipe=recipe)
+    with pytest.raises(TrainingError):
+        experiment.run(settings, tmp_path / "out")
+    assert tf_keras.models.load_model(tmp_path / "out" / ".partial" / "baseline.keras").count_params() >= TOTAL
+    with pytest.raises(InputError, match="unfinished"):
+        experiment.run(settings, tmp_path / "out")
+
+
+def test_data_that_changed_meanwhile_are_refused(small, tmp_path, monkeypatch):
+    with np.load(small / "small.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "data.npz", **arrays)
+    settings = small_settings(small, dataset=str(tmp_path / "data.npz"))
+
+    def stop(*arguments):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "measure", stop)
+        with pytest.raises(Stopped):
+            experiment.run(settings, tmp_path / "out")
+    np.savez(tmp_path / "data.npz", **{**arrays, "y_test": arrays["y_test"][::-1]})
+    with pytest.raises(InputError, match=r"data\.npz has changed since the run began: start over with --overwrite"):
+        experiment.run(settings, tmp_path / "out", resume=True)
+
+
+def test_names_that_are_not_utf_8_are_written_as_json_escapes_them(small, tmp_path):
+    odd = os.fsdecode(b"caf\xe9.npz")
+    (tmp_path / odd).write_bytes((small / "small.npz").read_bytes())
+    settings = small_settings(small, dataset=str(tmp_path / odd))
+    report = experiment.run(settings, tmp_path / "out")
+    assert strict(tmp_path / "out" / "report.json") == report
+    assert read_settings(tmp_path / "out" / "config.json") == settings
+    assert "caf" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_run_that_diverges_leaves_nothing(small, tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from small_models import small_classifier
 from tfrecall.cli import COMMANDS, main
+from tfrecall.cli.session import session
 
 from tfrecall import datasets, training
 
@@ -210,3 +213,65 @@ def test_help_lists_every_command_and_keeps_its_examples_apart():
     assert "\\b" not in text
     assert succeed("-h").stdout == text
     assert "tfrecall, " in succeed("--version").stdout or "0.1" in succeed("--version").stdout
+
+
+class TestStandardOutput:
+    """Where it cannot take the result: one line, and exit code 1; where it cannot take some letters, they are escaped."""
+
+    @pytest.fixture
+    def command(self, tmp_path):
+        names = ["a", "é", "→\U0001f600"]
+        rng = np.random.default_rng(0)
+        y_true = rng.integers(0, 3, 300)
+        for name, wrong in (("a", 0), ("b", 1)):
+            y_pred = np.where(rng.random(300) < 0.8, y_true, wrong)
+            np.savez(tmp_path / f"{name}.npz", y_true=y_true, y_pred=y_pred, class_names=names)
+        script = Path(sys.executable).with_name("tfrecall")
+        return [str(script), "report", str(tmp_path / "a.npz"), str(tmp_path / "b.npz"), "--format"]
+
+    @pytest.mark.parametrize("form", ["table", "json", "markdown"])
+    @pytest.mark.parametrize(("redirect", "reason"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
+    def test_full_or_closed(self, command, form, redirect, reason):
+        line = f"{shlex.join([*command, form])} {redirect}"
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=100)
+        problem = f"Error: the result could not be printed on standard output ({reason}).\n"
+        assert (done.returncode, done.stderr) == (1, problem)
+        everything = subprocess.run(f"{line} 2>&- <&-", shell=True, timeout=100)
+        assert everything.returncode == 1
+
+    @pytest.mark.parametrize("form", ["table", "json", "markdown"])
+    def test_a_pipe_that_nobody_reads(self, command, form):
+        process = subprocess.Popen([*command, form], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(timeout=100) == 1
+        assert len(said.splitlines()) == 1
+        assert said.startswith("Error: the result could not be printed on standard output (")
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+    @pytest.mark.parametrize("form", ["table", "json", "markdown"])
+    def test_letters_that_it_does_not_have(self, command, form, encoding):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([*command, form], capture_output=True, env=environment, timeout=100)
+        assert (done.returncode, done.stderr) == (0, b"")
+        if form == "json":
+            report = json.loads(done.stdout.decode(encoding))
+            assert [row["class"] for row in report["classes"]] == ["a", "é", "→\U0001f600"]
+
+    @pytest.mark.parametrize("arguments", ["--help", "prune --help", "models", "study init"])
+    def test_what_is_printed_without_any_work(self, arguments):
+        script = Path(sys.executable).with_name("tfrecall")
+        done = subprocess.run(f"{script} {arguments} >/dev/full", shell=True, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert "No space left on device" in done.stderr
+
+
+def test_a_log_that_is_full_does_not_stop_the_work(capsys):
+    with open("/dev/full", "w") as full, contextlib.redirect_stderr(full), session(tensorflow=False) as results:
+        for _ in range(3):
+            print("epoch 1/3", flush=True)
+            print("epoch 1/3", file=sys.stderr, flush=True)
+        with results():
+            print("done")
+    assert capsys.readouterr().out == "done\n"
