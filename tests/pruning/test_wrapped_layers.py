@@ -289,6 +289,11 @@ def test_weights_of_ones_own_layers_are_named_in_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", PruningWarning)
         pruning.prepare(model, exclude="own/*")
+        pruning.prepare(model, exclude=["own/u", "own/v"])
+        with pytest.raises(InputError, match="nothing to prune"):
+            pruning.prepare(model, exclude=["own/*", "first/*"])
+        with pytest.raises(InputError, match="nothing to prune"):
+            pruning.prepare(model, exclude="*")
         pruning.prepare(model, only="first/kernel")
         pruning.prepare(flat(Named(name="own"), layers.Dense(2)))
         LowRank.get_prunable_weights = lambda self: [self.v]
