@@ -246,7 +246,7 @@ def test_an_embedding_in_half_precision_on_two_replicas(data, strategy):
             pruned = pruning.prune(made("dense"), 0.4)
             pruned.compile("adam", LOSS)
         pruned.fit(*data, epochs=1, batch_size=4, verbose=0)
-        assert zeros(pruned) == round(0.4 * pruned.count_params())
+        assert zeros(pruned) == round(0.4 * weights.total_parameters(pruned))
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
 
@@ -289,6 +289,11 @@ def test_weights_of_ones_own_layers_are_named_in_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error", PruningWarning)
         pruning.prepare(model, exclude="own/*")
+        pruning.prepare(model, exclude=["own/u", "own/v"])
+        with pytest.raises(InputError, match="nothing to prune"):
+            pruning.prepare(model, exclude=["own/*", "first/*"])
+        with pytest.raises(InputError, match="nothing to prune"):
+            pruning.prepare(model, exclude="*")
         pruning.prepare(model, only="first/kernel")
         pruning.prepare(flat(Named(name="own"), layers.Dense(2)))
         LowRank.get_prunable_weights = lambda self: [self.v]
