@@ -5,6 +5,7 @@ import copy
 import io
 import json
 import zipfile
+from typing import ClassVar
 
 import h5py
 import keras
@@ -308,7 +309,7 @@ def test_a_string_in_place_of_a_layer_is_refused(name, old):
 class Sentinel:
     """Records that it was built or called."""
 
-    seen = []
+    seen: ClassVar[list] = []
 
     def __init__(self, *arguments, **options):
         self.seen.append(arguments)
