@@ -15,6 +15,10 @@ from numpy.lib import format as npy
 _DEFLATE_LIMIT = 1032
 
 
+class ArchiveError(ValueError):
+    """An .npz file cannot be read; the message is the reason, as part of a sentence."""
+
+
 def read_arrays(path: Path, keys: Collection[str]) -> tuple[list[str], dict[str, np.ndarray]]:
     """Read some arrays of an .npz file.
 
@@ -35,11 +39,11 @@ def read_arrays(path: Path, keys: Collection[str]) -> tuple[list[str], dict[str,
 
     Raises
     ------
-    ValueError
+    ArchiveError
         With the reason, when the file cannot be read.
     """
     if not path.is_file():  # opening a pipe would wait, and reading a device never end
-        raise ValueError("it is no regular file")
+        raise ArchiveError("it is no regular file")
     try:
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -47,10 +51,10 @@ def read_arrays(path: Path, keys: Collection[str]) -> tuple[list[str], dict[str,
             _require_memory(sum(info.file_size for info in chosen.values()))
             size = os.fstat(stream.fileno()).st_size
             return list(members), {key: _array(archive, info, size) for key, info in chosen.items()}
-    except MemoryError:
-        raise ValueError("its arrays do not fit into this machine's memory") from None
-    except Exception as error:  # whatever a damaged file makes zipfile, zlib and NumPy raise
-        raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from error
+    except ArchiveError:
+        raise
+    except Exception as error:  # whatever a damaged file makes zipfile, its decompressors and NumPy raise
+        raise ArchiveError(_reason(error)) from error
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file_size: int) -> np.ndarray:
@@ -59,14 +63,15 @@ def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file_size: int) -> n
     with archive.open(info) as stream:
         version = npy.read_magic(stream)
         if version > (2, 0):
-            raise ValueError(f"{info.filename} is no plain array")
+            raise ArchiveError(f"{info.filename} is no plain array")
         shape, _, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(stream)
         expected = math.prod(shape) * dtype.itemsize
         holds = info.file_size - stream.tell()
     if dtype.hasobject:
-        raise ValueError(f"{info.filename} holds Python objects")
+        raise ArchiveError(f"{info.filename} holds pickled objects, which are not loaded: save numbers or strings")
     if expected != holds or (dtype.itemsize == 0 and math.prod(shape) > 0) or min(shape, default=0) < 0:
-        raise ValueError(f"{info.filename} declares {dtype} of the shape {shape}, {expected} bytes, but holds {holds} bytes")
+        declared = f"{info.filename} declares {dtype} of the shape {shape}"[:150]
+        raise ArchiveError(f"{declared}, {expected:.3g} bytes, but holds {holds} bytes")
     with archive.open(info) as stream:
         return np.asarray(npy.read_array(stream, allow_pickle=False))
 
@@ -75,9 +80,9 @@ def _require_contents(info: zipfile.ZipInfo, file_size: int) -> None:
     """Raise ValueError unless a member's compressed bytes can be in the file, and become as many as it declares."""
     most = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: _DEFLATE_LIMIT}
     if info.compress_type not in most:
-        raise ValueError(f"{info.filename} is compressed by a method that NumPy does not use")
+        raise ArchiveError(f"{info.filename} is compressed in a way that NumPy does not use: save it with numpy.savez")
     if info.compress_size > file_size or info.file_size > most[info.compress_type] * info.compress_size:
-        raise ValueError(f"{info.filename} declares {info.file_size} bytes, more than the file can hold")
+        raise ArchiveError(f"{info.filename} declares {info.file_size:,} bytes, more than the file can hold")
 
 
 def _require_memory(needed: int) -> None:
@@ -86,4 +91,12 @@ def _require_memory(needed: int) -> None:
     except (AttributeError, ValueError, OSError):  # not every system tells
         return
     if needed > memory:
-        raise ValueError(f"its arrays need {needed / 2**30:.0f} GB, more than the {memory / 2**30:.0f} GB of this machine")
+        raise ArchiveError(f"its arrays need {needed / 2**30:.0f} GB, more than the {memory / 2**30:.0f} GB of this machine")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return "its arrays do not fit into this machine's memory"
+    if isinstance(error, RuntimeError) and "encrypted" in str(error):
+        return "it is encrypted"
+    return "it is truncated, or no .npz file"

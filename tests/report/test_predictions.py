@@ -375,10 +375,10 @@ def array_header(shape, descr="<i8"):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (array_header("(2000000000000,)"), "declares 1.6e[+]13 bytes"),
-        (array_header("(1" + "0" * 30 + ",)"), "declares 8e[+]30 bytes"),
-        (array_header("(-5,)"), "truncated, or no .npz"),
-        (array_header("(2,)", "<M8[s]"), "expected whole numbers"),
+        (array_header("(2000000000000,)"), "declares int64 of .*1.6e[+]13 bytes"),
+        (array_header("(1" + "0" * 30 + ",)"), "declares int64 of .*8e[+]30 bytes"),
+        (array_header("(-5,)"), "declares int64 of"),
+        (array_header("(0,)", "<M8[s]"), "expected whole numbers"),
         (array_header("(2,)", "|O"), "pickled objects"),
         ("{'descr': (((((", "truncated, or no .npz"),
         ("(" * 110, "truncated, or no .npz"),
@@ -397,9 +397,9 @@ def test_compression_and_encryption_that_cannot_be_read(tmp_path):
     content = bytearray(path.read_bytes())
     content[45:80] = b"\xff" * 35
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"truncated, or no \.npz"):
+    with pytest.raises(InputError, match="compressed in a way"):
         read(path)
-    for offset, value, message in ((8, 97, "compressed in a way"), (6, 1, "encrypted")):
+    for offset, value, message in ((8, 97, "compressed in a way|truncated"), (6, 1, "encrypted")):
         np.savez(path, y_true=[0, 1], y_pred=[0, 1])
         content = bytearray(path.read_bytes())
         for signature, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):

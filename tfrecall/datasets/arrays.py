@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecall.archives import read_arrays
+from tfrecall.archives import ArchiveError, read_arrays
 from tfrecall.datasets.sources import Opened, held
 from tfrecall.errors import DataWarning, InputError
 
@@ -106,7 +106,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     _require(path.exists(), path, f"no such file; expected an .npz file with {', '.join(_NEEDED)}")
     try:
         names, arrays = read_arrays(path, (*_NEEDED, "class_names"))
-    except ValueError as error:
+    except ArchiveError as error:
         raise InputError(
             f"{path} cannot be read as an .npz file of plain arrays ({error}): write it with "
             "np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…)."

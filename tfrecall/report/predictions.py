@@ -6,11 +6,9 @@ import csv
 import dataclasses
 import io
 import json
-import math
 import os
 import re
 import stat
-import warnings
 import zipfile
 from array import array as compact
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrecall.archives import ArchiveError, read_arrays
 from tfrecall.errors import InputError
 from tfrecall.report import labels
 from tfrecall.report.performance import classes_of
@@ -460,61 +459,20 @@ def _recorded(path: Path) -> dict:
 
 def _arrays(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Read what concerns predictions of an .npz file; returns these arrays, and the names of all that it holds."""
-    arrays = {}
     try:
-        with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
-            warnings.simplefilter("ignore")
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            for name in names:
-                if name in _ARRAYS or (name in _IDS and _is_list_of_ids(archive, name)):
-                    arrays[name] = _array(archive, name)
-    except InputError as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    except Exception as error:  # damaged bytes make zipfile, its decompressors and NumPy raise of every kind
-        raise InputError(f"{path} cannot be read: {_reason(error)}.") from error
+        names, arrays = read_arrays(path, (*_ARRAYS, *_IDS))
+    except ArchiveError as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+    for name in [name for name in arrays if name in _IDS and not _is_list_of_ids(arrays[name])]:
+        del arrays[name]
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biufSU":
+            raise InputError(
+                f"{path} cannot be read: its array {name} is of {array.dtype}: expected whole numbers, strings or "
+                "probabilities."
+            )
     return arrays, names
 
 
-def _is_list_of_ids(archive: zipfile.ZipFile, name: str) -> bool:
-    shape, dtype = _header(archive, name)
-    return len(shape) == 1 and dtype.kind in "iuSU"
-
-
-def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    shape, dtype = _header(archive, name)
-    if dtype.hasobject:
-        raise InputError(f"its array {name} holds pickled objects, which are not loaded: save numbers or strings.")
-    if dtype.kind not in "biufSU":
-        raise InputError(f"its array {name} is of {dtype}: expected whole numbers, strings or probabilities.")
-    declared = math.prod(shape) * dtype.itemsize
-    if declared > archive.getinfo(f"{name}.npy").file_size or declared > _memory():
-        raise InputError(
-            f"its array {name} declares {declared:.3g} bytes, more than the file or this machine's memory holds."
-        )
-    with archive.open(f"{name}.npy") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    with archive.open(f"{name}.npy") as file:
-        first = np.lib.format.read_magic(file) == (1, 0)
-        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not everywhere
-        return 2**62
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return "it does not fit into memory"
-    if isinstance(error, NotImplementedError):
-        return "it is compressed in a way that is not supported; save it with numpy.savez"
-    if isinstance(error, RuntimeError) and "encrypted" in str(error):
-        return "it is encrypted"
-    return "it is truncated, or no .npz file"
+def _is_list_of_ids(array: np.ndarray) -> bool:
+    return array.ndim == 1 and array.dtype.kind in "iuSU"
