@@ -50,9 +50,11 @@ def load(
 
     Examples
     --------
-    >>> import keras, tfrecall
-    >>> keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]).save("small.keras")
-    >>> tfrecall.models.load("small.keras").count_params()
+    >>> import tempfile, keras, tfrecall
+    >>> folder = tempfile.mkdtemp()
+    >>> model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10)])
+    >>> model.save(f"{folder}/small.keras")
+    >>> tfrecall.models.load(f"{folder}/small.keras").count_params()
     650
     """
     path = Path(path)
