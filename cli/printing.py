@@ -94,7 +94,10 @@ class Output:
 def discard(stream: IO[str] | None) -> None:
     """Let what a stream still holds go nowhere: Python would try again to write it at its end, and complain."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        descriptor = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 def say(text: object) -> None:

@@ -47,7 +47,9 @@ def session(*, verbose: bool = False, tensorflow: bool = True, kept: Callable[[]
     Output
     """
     output, stderr = Output(sys.stdout), _Lasting(sys.stderr)
-    with _signals() as came, contextlib.redirect_stderr(stderr):
+    with _signals() as came, contextlib.redirect_stderr(stderr), warnings.catch_warnings():
+        warnings.simplefilter("default", TfrecallWarning)
+        warnings.showwarning = _show
         try:
             if tensorflow:
                 _import_tensorflow(verbose)
@@ -168,7 +170,6 @@ def _import_tensorflow(verbose: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     warnings.filterwarnings("ignore")
     warnings.simplefilter("default", TfrecallWarning)
-    warnings.showwarning = _show
     logging.getLogger("absl").setLevel(logging.ERROR)
     with _stderr_set_aside():
         import tensorflow as tf

@@ -59,7 +59,7 @@ def run(plan, output, jobs, retry_failed, quiet, verbose):
 
     Stopped at any moment, it loses what it is working on and nothing else. Exit code 1 means that some cells failed.
     """
-    with session(verbose=verbose, tensorflow=False):  # so that a wrong plan is told of at once
+    with session(verbose=verbose, tensorflow=False):  # so that a wrong plan is an error at once
         from tfrecall import study
 
         chosen = study.read(plan)

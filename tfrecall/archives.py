@@ -95,6 +95,8 @@ def _require_memory(needed: int) -> None:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     if isinstance(error, MemoryError):
         return "its arrays do not fit into this machine's memory"
     if isinstance(error, RuntimeError) and "encrypted" in str(error):

@@ -107,10 +107,15 @@ def compare(
     own_baseline = None not in runs and os.path.samefile(*runs)
     if dataset is not None and is_predictions(before) and is_predictions(after):
         raise InputError("--dataset is for testing models, but both sides are files of predictions: leave it out.")
-    if head is not None and is_predictions(before) and is_predictions(after):
-        raise InputError("head (--head) is for models, but both sides are files of predictions: leave it out.")
-    if preprocess is not None and is_predictions(before) and is_predictions(after):
-        raise InputError("--rescale and --preprocess are for testing models, but both sides are files of predictions.")
+    if is_predictions(before) and is_predictions(after):
+        for_models = {
+            "--head": head,
+            "--rescale or --preprocess": preprocess,
+            "--custom": custom_objects,
+            "--unsafe": unsafe,
+        }
+        if useless := [option for option, value in for_models.items() if value]:
+            raise InputError(f"{useless[0]} is for models, but both sides are files of predictions: leave it out.")
     opened = []  # both sides before either is tested: what cannot be read is found at once
     for path, side in ((before, "before" if own_baseline else "after"), (after, "after")):
         if is_predictions(path):

@@ -39,7 +39,7 @@ class PruningWarning(TfrecallWarning):
 
 
 class DataWarning(TfrecallWarning):
-    """Part of the data is not used, or the data may be read in another way than was meant."""
+    """Part of the data is not used, or data or a model's outputs may be read in another way than was meant."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> InputError:

@@ -208,7 +208,7 @@ def test_options_that_make_no_sense(shelf, command, arguments, message):
 def test_options_that_would_change_nothing():
     np.savez("a.npz", y_true=[0, 1], y_pred=[0, 1])
     both = invoke("report", "a.npz", "a.npz", "--rescale", "1/255", code=2)
-    assert "--rescale and --preprocess are for testing models" in both.stderr
+    assert "--rescale or --preprocess is for models" in both.stderr
     assert "are for saved models" in invoke("prune", "--rescale", "1/255", code=2).stderr
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from tfrecall import models, pruning
-from tfrecall.errors import InputError, PruningWarning
+from tfrecall.errors import DataWarning, InputError
 from tfrecall.models import Head, head_of
 
 BOTH = pytest.mark.parametrize("library", [tf_keras, keras])
@@ -27,7 +27,7 @@ def model(library, *head, loss=None):
 
 def kind(*arguments, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("error", PruningWarning)
+        warnings.simplefilter("error", DataWarning)
         return head_of(*arguments, **options).kind
 
 
@@ -142,7 +142,7 @@ def test_a_saved_models_folder_says_the_loss(tmp_path):
 @BOTH
 @pytest.mark.parametrize(("loss", "expected"), [("binary_crossentropy", "sigmoid-logits"), ("mse", "logits")])
 def test_a_loss_that_contradicts_the_last_layer_is_a_warning(loss, expected, library):
-    with pytest.warns(PruningWarning, match=f"has no activation, but its loss .*{expected}.*--head"):
+    with pytest.warns(DataWarning, match=f"has no activation, but its loss .*{expected}.*--head"):
         assert head_of(model(library, library.layers.Dense(3), loss=loss)).kind == expected
 
 
@@ -192,7 +192,7 @@ def test_looking_leaves_the_model_as_it_was(library):
     built.fit(images, np.eye(3)[[0, 1, 2, 0]], verbose=0)
     built(images)
     before, losses = built.get_weights(), [float(loss) for loss in built.losses]
-    with pytest.warns(PruningWarning):
+    with pytest.warns(DataWarning):
         head_of(built)
     for one, other in zip(before, built.get_weights()):
         np.testing.assert_array_equal(one, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -26,7 +27,7 @@ from tfrecall.study.inspection import inspect
 from tfrecall.study.plan import Plan, to_dict
 from tfrecall.study.status import Status, status
 from tfrecall.study.store import Store
-from tfrecall.study.worker import work
+from tfrecall.study.worker import cannot_write, work
 
 pytestmark = pytest.mark.timeout(900)  # a minute or so each, but several processes at once on what may be a busy machine
 
@@ -544,3 +545,14 @@ class TestRefusals:
         monkeypatch.setattr(sys, "executable", shutil.which("false"))
         with pytest.raises(TrainingError, match="end with exit code 1 before they begin"):
             executors.run(replace(PLAN, seeds=(0,)), tmp_path / "study", jobs=2)
+
+
+def test_an_error_that_is_its_own_cause_is_looked_at_once():
+    """TensorFlow's readers can raise such: whoever looks for a full disk behind it must come to an end."""
+    error = ValueError("damaged")
+    error.__cause__ = error
+    assert cannot_write(error) is None
+    full = OSError(errno.ENOSPC, "full")
+    error.__cause__ = full
+    full.__cause__ = error
+    assert cannot_write(error) == "no space left on device"

@@ -142,4 +142,6 @@ def reading() -> Iterator[None]:
         yield
     except tf.errors.InvalidArgumentError as error:
         message = re.search(rf"{InputError.__name__}: (.+)", error.message)
-        raise InputError(message[1]) if message else error from error
+        if message:
+            raise InputError(message[1]) from error
+        raise

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from tfrecall import networks
-from tfrecall.errors import InputError, PruningWarning, unknown
+from tfrecall.errors import DataWarning, InputError, unknown
 
 #: what a model's outputs can be: see `Head`
 HEADS = ("softmax", "logits", "sigmoid", "sigmoid-logits", "binary", "binary-logits")
@@ -142,7 +142,7 @@ def head_of(model, head: Head | str | None = None, source: str | os.PathLike | N
 
     Warns
     -----
-    PruningWarning
+    DataWarning
         If the loss contradicts the last layer.
     """
     if isinstance(head, Head):
@@ -176,7 +176,7 @@ def _of_scores(width: int, family: str | None, from_logits: bool) -> Head:
         warnings.warn(
             f"the model's last layer has no activation, but its loss ({family}) is not one of logits: its outputs are taken "
             f"for {head.kind}. Say what they are by head= (--head) if that is wrong.",
-            PruningWarning,
+            DataWarning,
             stacklevel=3,
         )
     return head

@@ -405,7 +405,7 @@ def _last_owners(operation, arguments: Callable) -> tuple[list, bool]:
     """Return the layers in an operation whose matrices come last, and whether its input also gets past all of them.
 
     What has several is called on symbols in a graph of TensorFlow's own. Where that fails, the layer that was made last is
-    taken, and told of.
+    taken, with a warning.
     """
     owners = _owners(operation) if isinstance(operation, keras.layers.Layer) else []
     if len(owners) < 2:

@@ -3,7 +3,7 @@
 A mask is held by its weight's constraint, which Keras 3's optimizers apply after each update: in ``fit`` and in loops of
 one's own, whatever the optimizer remembers or adds. What replaces weights by other means, such as an optimizer's moving
 average, is masked by the callback and by `strip`. A step that was traced before the model was prepared knows no constraint:
-the model's own is made anew; of another one, what it brings back is told of.
+the model's own `train_function` is rebuilt; for others, a warning names the weights that came back.
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def _where(variable):
 
 
 def _forget_traces(model) -> None:
-    """Have the train function made anew: one that is traced goes on with the constraints that it saw."""
+    """Have the train function rebuilt: one that is traced keeps the constraints that it saw."""
     if getattr(model, "train_function", None) is not None:
         model.train_function = None
         model.make_train_function()  # at once, since `fit` may be running

@@ -81,7 +81,8 @@ def require_few(distinct: int) -> None:
     """Raise InputError if so many different labels cannot be classes."""
     if distinct > _MOST_CLASSES:
         raise InputError(
-            f"{distinct:,} different labels are identifiers, not classes, of which there may be {_MOST_CLASSES:,}."
+            f"{distinct:,} different labels: expected at most {_MOST_CLASSES:,} classes. Are these identifiers? Give the "
+            "column of classes."
         )
 
 

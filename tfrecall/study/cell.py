@@ -129,37 +129,6 @@ def fingerprint(dataset: str) -> str:
     return total.hexdigest()[:16]
 
 
-def stamp(dataset: str) -> str:
-    """Return a hash of the names, sizes and times of a data set's files, none of which is read. Empty like `fingerprint`."""
-    total, files = hashlib.sha256(), datasets.files(dataset)
-    for file in files:
-        status = file.stat()
-        total.update(os.fsencode(file) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    return total.hexdigest()[:16] if files else ""
-
-
-def has_changed(dataset: str, fingerprint_before: str, stamp_before: str = "") -> bool:
-    """Say whether a data set's files hold something else than they did.
-
-    Parameters
-    ----------
-    dataset : str
-        As `tfrecall.datasets.load` takes it.
-    fingerprint_before : str
-        As `fingerprint` gave it.
-    stamp_before : str, optional
-        As `stamp` gave it, before the fingerprint was made. While it is the same no file is read; else the contents decide.
-
-    Returns
-    -------
-    bool
-        Also True where the files are gone.
-    """
-    if stamp_before and stamp(dataset) == stamp_before:
-        return False
-    return fingerprint(dataset) != fingerprint_before
-
-
 def removed(ratio: float) -> float:
     """Return the sparsity of a ratio, which is one for 3 and 2/3, however the two are rounded."""
     return round(sparsity.sparsity(ratio), 12)

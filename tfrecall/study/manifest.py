@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrecall.archives import ArchiveError, read_arrays
 from tfrecall.errors import InputError
 from tfrecall.publishing import write_text
 
@@ -133,16 +133,19 @@ def read_json(path: Path) -> dict:
 
 def read_predictions(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Return the named vectors of classes, one length each, that an ``.npz`` file holds, or raise DamageError."""
-    content = read_bytes(path)
+    size(path, _MOST)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        _, arrays = read_arrays(path, names)
+        with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()  # NumPy may read an array without a look at its checksum
-        with np.load(io.BytesIO(content)) as stored:
-            arrays = {name: stored[name] for name in names}
-    except Exception as error:  # whatever damage makes zipfile, zlib and NumPy raise
+    except ArchiveError as error:
+        raise DamageError(path, f"cannot be read: {error}") from error
+    except Exception as error:  # whatever damage makes zipfile and its decompressors raise
         raise DamageError(path, f"cannot be read: {' '.join(str(error).split())[:100]}") from error
     if broken:
         raise DamageError(path, f"cannot be read: {broken} does not have its checksum")
+    if missing := [name for name in names if name not in arrays]:
+        raise DamageError(path, f"lacks the array {missing[0]}")
     lengths = {array.shape for array in arrays.values()}
     if len(lengths) != 1 or len(next(iter(lengths))) != 1 or not next(iter(lengths))[0]:
         raise DamageError(path, "does not hold vectors of one length")

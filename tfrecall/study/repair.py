@@ -49,7 +49,8 @@ def retire_baseline(store: Store, cell: Cell, retired: set[str]) -> bool:
         if mine and inspect(store, [cell], thorough=True).damaged.get(key):
             retired.add(key)
             store.set_aside(key)
-    return True
+            return True
+    return False  # another runner repairs it
 
 
 def set_misfits_aside(store: Store, cells: list[Cell]) -> None:

@@ -97,7 +97,9 @@ def main() -> None:
 
 def cannot_write(error: BaseException | None) -> str | None:
     """Return why nothing can be written, if that is behind an error: libraries make errors of their own of it."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # an error may name itself, or go round, as its own cause
+        seen.add(id(error))
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             if getattr(error, "errno", None) == number or os.strerror(number) in str(error):
                 return os.strerror(number).lower()

@@ -200,7 +200,7 @@ def _look_at_data(path: Path, data, name: str) -> int:
     declared, stored = size * data.dtype.itemsize, data.id.get_storage_size()
     if not data.id.get_create_plist().get_nfilters() and declared > stored:
         raise InputError(
-            f"{path} declares more than it holds: {_bytes(declared)} in {name}, of which {_bytes(stored)} are stored."
+            f"{path} declares more than it holds: {_bytes(declared)} in {name}, but {_bytes(stored)} are stored."
         )
     return size
 
@@ -217,7 +217,7 @@ def _look_at_attributes(path: Path, part) -> None:
 def _require_stored(path: Path, declared: int, stored: int) -> None:
     if declared > max(_FREE, _EXPANSION * stored):
         raise InputError(
-            f"{path} declares more than it holds: {_bytes(declared)} of weights, of which {_bytes(stored)} are stored. "
+            f"{path} declares more than it holds: {_bytes(declared)} of weights, but {_bytes(stored)} are stored. "
             "If the file is genuine, save it uncompressed."
         )
 
@@ -254,7 +254,7 @@ def _checkpoint_sizes(path: Path, prefix: Path) -> dict[str, int]:
     stored = sum(os.path.getsize(part) for part in prefix.parent.glob(f"{prefix.name}.data-*"))
     if declared > stored:
         raise InputError(
-            f"{path} declares more than it holds: {_bytes(declared)} of weights, of which {_bytes(stored)} are stored."
+            f"{path} declares more than it holds: {_bytes(declared)} of weights, but {_bytes(stored)} are stored."
         )
     return sizes
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,11 +109,11 @@ def _module(place: str):
 
 
 def _import_file(path: Path):
-    """Import a file under its own name, once."""
+    """Import a file, once, under a name of its own: `queue.py` must not take the place of a standard module."""
     loaded = sys.modules.get(path.stem)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    name = path.stem if loaded is None else f"{path.stem}_{abs(hash(path)):x}"
+    name = f"{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
