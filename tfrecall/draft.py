@@ -115,11 +115,13 @@ class Draft:
         self._clear()
 
     def _incomplete(self) -> str:
-        names: dict[str, list[str]] = {}
-        for name, reason in self.problems.items():
-            names.setdefault(reason, []).append(name)
-        missing = "; ".join(f"{', '.join(part)} ({reason})" for reason, part in names.items())
-        return f"{shown(self.folder)} is incomplete, without {missing}: solve that, and --resume does what is missing."
+        results = [name for name in self.names if name in self.problems or name.partition("/")[0] in self.problems]
+        missing = list(dict.fromkeys(name.partition("/")[0] for name in results)) or list(self.problems)
+        reason = next(self.problems[name] for name in (*results, *missing, *self.problems) if name in self.problems)
+        return (
+            f"{shown(self.folder)} is incomplete, without {', '.join(missing)} ({reason}): solve that, and --resume does "
+            "what is missing."
+        )
 
     def _has(self, name: str) -> bool:
         if not self.going_on:

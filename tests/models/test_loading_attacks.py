@@ -217,7 +217,7 @@ def tables():
 
 
 @pytest.mark.parametrize("index", range(13))
-def test_every_name_in_the_tables_of_the_libraries_is_refused_or_harmless(index):
+def test_every_name_in_the_tables_of_the_libraries_is_assert_refused(index):
     """Everything that the deserializers can reach, at the place where they reach it, as a string and as an object."""
     library, key, table = list(tables())[index]
     refused = set()
@@ -304,6 +304,62 @@ def test_a_string_in_place_of_a_layer_is_refused(name, old):
             Rewriter(LIBRARIES[name]).model(config)
     with pytest.raises(InputError, match="needs a layer"):
         Rewriter(LIBRARIES[name]).rewrite({"class_name": "TimeDistributed", "config": {"layer": "Lambda"}})
+
+
+def operation(library):
+    """The configuration of a model with one operation besides its input, and that operation's part of it."""
+    inputs = library.Input((4,), name="x")
+    if library is keras:
+        outputs = keras.ops.tile(inputs, [1, 2])
+    else:
+        import tensorflow as tf
+
+        outputs = tf.tile(inputs, [1, 2])
+    config = json.loads(library.Model(inputs, outputs).to_json())
+    (part,) = [layer for layer in config["config"]["layers"] if layer["class_name"] not in ("InputLayer",)]
+    return config, part
+
+
+def assert_refused(library, config):
+    """A configuration is refused before an operation of it runs."""
+    with pytest.raises(InputError, match="constants alone"):
+        Rewriter(library).model(config)
+
+
+CONSTANT = {"class_name": "__tensor__", "config": {"value": [[1.0] * 4], "dtype": "float32"}}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"args": [CONSTANT], "kwargs": {}, "junk": ["x", 0, 0]},
+        {"args": [CONSTANT], "kwargs": {}},
+        {"args": [["x", 0, 0]], "kwargs": {}},
+        {"args": [CONSTANT | {"junk": {"class_name": "__keras_tensor__", "config": {}}}], "kwargs": {}},
+        {"args": [CONSTANT], "kwargs": {"name": {"class_name": "__numpy__", "config": {"class_name": "__keras_tensor__"}}}},
+    ],
+)
+def test_keras_3_finds_a_layers_output_in_each_call_of_an_operation(node):
+    config, part = operation(keras)
+    Rewriter(keras).model(copy.deepcopy(config))
+    part["inbound_nodes"].append(node)  # after a call that is as it should be
+    assert_refused(keras, config)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["_CONSTANT_VALUE", -1, [[1.0]], {"multiples": [1, 4], "name": ["x", 0, 0, {}, 5]}],
+        ["_CONSTANT_VALUE", -1, [[1.0]], {"multiples": [1, 4]}],
+        ["_CONSTANT_VALUE", -1, ["x", 0, 0], {"multiples": [1, 4]}],
+        [["_CONSTANT_VALUE", -1, [[1.0]], {"multiples": ["x", 0]}]],
+    ],
+)
+def test_tf_keras_finds_a_layers_output_in_each_call_of_an_operation(call):
+    config, part = operation(tf_keras)
+    Rewriter(tf_keras).model(copy.deepcopy(config))
+    part["inbound_nodes"].insert(0, call)
+    assert_refused(tf_keras, config)
 
 
 class Sentinel:

@@ -284,3 +284,13 @@ def test_vocabularies_kept_in_the_file_load(tmp_path, library):
     import tensorflow as tf
 
     np.testing.assert_allclose(models.load(path)(tf.constant(batch)), model(tf.constant(batch)))
+
+
+def test_weights_of_a_saved_model_that_lie_elsewhere(tmp_path):
+    model = tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(2)])
+    model.save(tmp_path / "model")
+    data = next((tmp_path / "model" / "variables").glob("*.data-*"))
+    data.rename(tmp_path / "elsewhere")
+    data.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="would read other files on loading"):
+        models.load(tmp_path / "model")

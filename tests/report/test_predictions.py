@@ -482,3 +482,20 @@ def test_what_is_a_run(tmp_path):
     assert not is_predictions(tmp_path)
     with pytest.raises(InputError, match="Missing argument 'AFTER'"):
         comparison.compare(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+def test_one_column_of_probabilities_is_that_of_class_1(shape, tmp_path):
+    scores = np.array([0.1, 0.6, 0.4, 0.9]).reshape(shape)
+    np.savez(tmp_path / "a.npz", y_true=[0, 1, 1, 1], probabilities=scores)
+    read_back = read(tmp_path / "a.npz")
+    np.testing.assert_allclose(read_back.y_pred, np.stack([1 - scores.ravel(), scores.ravel()], axis=1))
+    np.savez(tmp_path / "a.npz", y_true=[0, 1, 1, 1], probabilities=scores * 3)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        read(tmp_path / "a.npz")
+
+
+def test_two_kinds_of_predictions_in_one_file_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", y_true=[0, 1], y_pred=[0, 1], probabilities=[[0.1, 0.9], [0.8, 0.2]])
+    with pytest.raises(InputError, match="leave out one"):
+        read(tmp_path / "a.npz")

@@ -561,3 +561,10 @@ def test_a_zip_is_checked_to_its_end(tmp_path):
     (tmp_path / "predictions.npz").write_bytes(content)
     with pytest.raises(manifest.DamageError, match=r"predictions\.npz cannot be read: "):
         manifest.read_predictions(tmp_path / "predictions.npz", ("y_true", "y_pred"))
+
+
+def test_a_plan_that_lost_its_checksum_is_not_taken_for_one_of_version_0_1(whole_study, copied):
+    store = copied(whole_study)
+    change_json(store.root / "study.json", lambda content: (content.pop("sha256"), content.update(level=0.5)))
+    with pytest.raises(InputError, match=r"study\.json holds no plan"):
+        Store.open(store.root)

@@ -422,8 +422,8 @@ NOTHING = {"unsafe": True, "custom": ("layers:Scale",), "preprocess": None}  # o
 
 
 class TestKeys:
-    @pytest.mark.parametrize("name", ["fashion_mnist", "mnist", "fashion_mnist_decay"])
-    def test_the_results_of_version_0_1_are_found_again(self, name):
+    @pytest.mark.parametrize("name", ["fashion_mnist", "mnist", "fashion_mnist_decay", "fashion_mnist_pytorch"])
+    def test_the_results_in_the_docs_are_found_again(self, name):
         results = Path(__file__).parents[2] / "docs" / "results"
         with (results / name / "cells.csv").open(encoding="utf-8") as file:
             stored = {row["key"] for row in csv.DictReader(file)}

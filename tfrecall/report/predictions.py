@@ -400,11 +400,16 @@ def _read_npz(path: Path, side: str) -> Predictions:
     arrays, names = _arrays(path)
     run = set(_RUN_SIDES) <= set(names)
     predicted = side if run else "probabilities" if "probabilities" in arrays else "y_pred"
+    if not run and {"y_pred", "probabilities"} <= set(arrays):
+        raise InputError(f"{path} holds y_pred and probabilities: leave out one, so that it is clear which is reported on.")
     if "y_true" not in arrays or predicted not in arrays:
         raise InputError(
             f"{path} must hold y_true and y_pred or probabilities; it holds {', '.join(names)[:80] or 'nothing'}."
         )
-    y_true, y_pred = (_read_array(path, name, arrays[name]) for name in ("y_true", predicted))
+    y_true = _read_array(path, "y_true", arrays["y_true"])
+    scores = arrays[predicted]
+    binary = predicted == "probabilities" and scores.dtype.kind == "f" and scores.shape in ((scores.size,), (scores.size, 1))
+    y_pred = _of_two_classes(path, scores.reshape(-1)) if binary else _read_array(path, predicted, scores)
     if y_true.ndim != 1 or y_pred.ndim not in (1, 2) or len(y_true) != len(y_pred) or not y_pred.size:
         raise InputError(
             f"{path}: expected y_true of shape (images,) and {predicted} of (images,) or (images, classes); got "
@@ -421,6 +426,16 @@ def _read_npz(path: Path, side: str) -> Predictions:
         id_name=id_name,
         dataset=recorded.get("dataset"),
     )
+
+
+def _of_two_classes(path: Path, probabilities: np.ndarray) -> np.ndarray:
+    """Return the probabilities of classes 0 and 1 from those of class 1, as a model with one sigmoid gives them."""
+    if not (np.isfinite(probabilities).all() and probabilities.min(initial=0) >= 0 and probabilities.max(initial=0) <= 1):
+        raise InputError(
+            f"{path}: expected probabilities of class 1 between 0 and 1 in the one column of probabilities; got "
+            f"{probabilities[~((probabilities >= 0) & (probabilities <= 1))][0]:g}."
+        )
+    return np.stack([1 - probabilities, probabilities], axis=1)
 
 
 def _read_array(path: Path, name: str, array: np.ndarray) -> np.ndarray:

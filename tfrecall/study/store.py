@@ -99,7 +99,8 @@ class Store:
             raise InputError(f"no study in {root}: run one with {again}.")
         try:
             content = manifest.read_json(mark)
-            if "sha256" in content:  # version 0.1 wrote none
+            # Version 0.1 wrote no checksum here, and no manifests.
+            if "sha256" in content or any(store.root.glob(f"*/*/{manifest.NAME}")):
                 content = manifest.unsealed(mark, content)
             return store, from_dict(content)
         except manifest.DamageError as error:

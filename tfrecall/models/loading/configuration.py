@@ -337,14 +337,35 @@ def _require_harmless_call(node: dict, name: str) -> None:
 
 
 def _takes_an_output(call) -> bool:
-    """Say whether the arguments of a call have a reference to a layer's output in them: its name and two indices."""
+    """Say whether a loader finds the output of a layer among the arguments of a call.
+
+    Asked as the loaders ask: Keras 3 reads ``args`` and ``kwargs``, older ones lists of references, and nothing else.
+    """
     if isinstance(call, dict):
-        return any(_takes_an_output(part) for part in call.values())
+        return set(call) <= {"args", "kwargs"} and any(map(_holds_a_symbol, call.values()))
+    return _holds_a_reference(call)
+
+
+def _holds_a_symbol(argument) -> bool:
+    """Say whether Keras 3 makes a symbolic tensor of a part of an argument."""
+    if isinstance(argument, list):
+        return any(map(_holds_a_symbol, argument))
+    if not isinstance(argument, dict):
+        return False
+    if "class_name" not in argument:
+        return any(map(_holds_a_symbol, argument.values()))
+    return argument["class_name"] == "__keras_tensor__"
+
+
+def _holds_a_reference(call) -> bool:
+    """Say whether tf_keras finds a reference in a call: a layer's name, two indices, and arguments if there are any."""
+    if isinstance(call, dict):
+        return any(map(_holds_a_reference, call.values()))
     if not isinstance(call, list):
         return False
-    if len(call) >= 3 and isinstance(call[0], str) and all(type(index) is int for index in call[1:3]):
-        return call[0] != "_CONSTANT_VALUE" or any(_takes_an_output(part) for part in call[3:])
-    return any(_takes_an_output(part) for part in call)
+    if len(call) in (3, 4) and isinstance(call[0], str):
+        return call[0] != "_CONSTANT_VALUE" or any(map(_holds_a_reference, call[3:]))
+    return any(map(_holds_a_reference, call))
 
 
 def _root(thing) -> str:

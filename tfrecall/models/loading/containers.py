@@ -236,6 +236,8 @@ def _open_saved_model(path: Path) -> Container:
     for part in path.rglob("*"):
         if not (part.is_file() or part.is_dir()):
             raise InputError(f"{path} is no SavedModel folder: {part.name} in it is not a file.")
+        if not part.resolve().is_relative_to(path.resolve()):  # its weights could be those of any file on this machine
+            raise InputError(f"{path} would read other files on loading: {part.name} in it is a link that leads out of it.")
     from tf_keras.protobuf import saved_metadata_pb2
 
     # The first node is the model; the configurations of its layers are in its own.
