@@ -164,25 +164,8 @@ def output_layers(model) -> list[Any]:
     """
     if not getattr(model, "outputs", None):  # subclassed: no graph to follow, so the last kernel is taken for the classifier
         return _owners(model)[-1:]
-    found, seen = [], set()
-
-    def visit(node):
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        layer = unwrapped(node.layer)
-        if isinstance(layer, tf_keras.Model) and getattr(layer, "outputs", None):
-            owners = output_layers(layer)
-            is_open = not owners
-        else:
-            owners, is_open = _last_owners(layer, node)
-        found.extend(owner for owner in owners if not any(owner is other for other in found))
-        for parent in node.parent_nodes if is_open else ():
-            visit(parent)
-
-    for tensor in model.outputs:
-        history = tensor._keras_history  # Keras's own record of which call of which layer made the tensor
-        visit(history.layer._inbound_nodes[history.node_index])
+    found: list[Any] = []
+    _collect_output_layers(model.outputs, found)
     return found
 
 
@@ -318,6 +301,29 @@ def _forming(layer) -> list:
 def _owners(layer) -> list:
     """Return a layer and the layers in it, as far as they have kernels."""
     return [inner for inner in (layer, *(inner for _, inner in walk(layer))) if _forming(inner)]
+
+
+def _collect_output_layers(outputs, found: list) -> bool:
+    """Add the layers that make these outputs to those found; say whether an input is reached without passing any."""
+    open_ways: dict[int, bool] = {}
+
+    def visit(node) -> bool:
+        if id(node) in open_ways:
+            return open_ways[id(node)]
+        layer = unwrapped(node.layer)
+        if isinstance(layer, tf_keras.Model) and getattr(layer, "outputs", None):
+            is_open = _collect_output_layers(layer.outputs, found)
+        else:
+            owners, is_open = _last_owners(layer, node)
+            found.extend(owner for owner in owners if not any(owner is other for other in found))
+        if is_open and node.parent_nodes:
+            is_open = any([visit(parent) for parent in node.parent_nodes])  # a list: all of them are to be seen
+        open_ways[id(node)] = is_open
+        return is_open
+
+    # Keras's own record of which call of which layer made a tensor.
+    records = [tensor._keras_history for tensor in tf.nest.flatten(outputs)]
+    return any([visit(record.layer._inbound_nodes[record.node_index]) for record in records])
 
 
 def _last_owners(layer, node) -> tuple[list, bool]:
