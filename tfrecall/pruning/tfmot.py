@@ -287,7 +287,8 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
     thresholds : mapping of str to float
         The highest score removed from each weight, which ``tfmot.sparsity.keras.PruningSummaries`` shows.
     """
-    disarm(model)
+    if new:
+        disarm(model)
     variables = _pruning_vars(model)
     for path, kept in new.items():
         weight, mask, threshold = variables[path]
