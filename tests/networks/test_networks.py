@@ -833,3 +833,25 @@ def test_another_backend_is_refused():
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert "InputError: Keras runs on jax here, and tfrecall prunes on TensorFlow: set KERAS_BACKEND" in done.stderr
+
+
+class WithoutTraining(tf_keras.Model):
+    """A Functional model with a call of its own, which takes no `training`."""
+
+    def call(self, inputs):
+        return super().call(inputs) * 1.0
+
+
+def test_the_graph_of_a_tf_keras_model_whose_call_takes_no_training_is_seen():
+    inputs = tf_keras.layers.Input((5,))
+    dense = tf_keras.layers.Dense(2, "softmax", activity_regularizer="l2")
+    model = WithoutTraining(inputs, dense(tf_keras.layers.Dropout(0.5)(inputs)))
+    model(np.ones((3, 5), np.float32))
+    losses = [float(loss) for loss in legacy.activity_losses(model)]
+    outputs, entries = legacy.graph_of(model)
+    assert [tuple(tensor.shape) for tensor in outputs] == [(None, 2)]
+    types = {operation.type for operation in outputs[0].graph.get_operations()}
+    assert types >= {"Placeholder", "Softmax", "Mul"}
+    assert not types & {"RandomUniform", "If", "StatelessIf", "PlaceholderWithDefault"}  # the dropout inside is off
+    assert len(entries) == 1
+    assert [float(loss) for loss in legacy.activity_losses(model)] == losses != []

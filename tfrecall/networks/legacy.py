@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from textwrap import shorten
 from typing import Any
 
@@ -221,18 +221,7 @@ def clear_losses(model) -> None:
 
 def graph_of(model) -> tuple[list, set[str]]:
     """Return the outputs of TensorFlow's graph of a call of a model with one input, and the names of its inputs."""
-    losses = [(layer, list(layer._losses), list(layer._eager_losses)) for layer in model._flatten_layers()]
-    inline = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
-    try:
-        with tf.__internal__.FuncGraph("look").as_default():
-            images = tf.compat.v1.placeholder(tf.float32, shapes(model)[0][0])
-            outputs = tf.nest.flatten(model(images, training=False))
-    finally:
-        tf.config.run_functions_eagerly(inline)
-        for layer, symbols, values in losses:  # of the last call, which this one clears
-            layer._losses[:], layer._eager_losses[:] = symbols, values
-    return outputs, {images.op.name}
+    return _traced(model, (tf.TensorSpec(shapes(model)[0][0], tf.float32),), {})[1:]
 
 
 def random_state(model) -> list:
@@ -314,7 +303,7 @@ def _collect_output_layers(outputs, found: list) -> bool:
         if isinstance(layer, tf_keras.Model) and getattr(layer, "outputs", None):
             is_open = _collect_output_layers(layer.outputs, found)
         else:
-            owners, is_open = _last_owners(layer, node)
+            owners, is_open = _last_owners(layer, lambda: (node.call_args, node.call_kwargs))
             found.extend(owner for owner in owners if not any(owner is other for other in found))
         if is_open and node.parent_nodes:
             is_open = any([visit(parent) for parent in node.parent_nodes])  # a list: all of them are to be seen
@@ -326,17 +315,17 @@ def _collect_output_layers(outputs, found: list) -> bool:
     return any([visit(record.layer._inbound_nodes[record.node_index]) for record in records])
 
 
-def _last_owners(layer, node) -> tuple[list, bool]:
+def _last_owners(layer, arguments: Callable) -> tuple[list, bool]:
     """Return the layers in a layer whose kernels come last, and whether its input also gets past all kernels.
 
-    What has several is called once more, in a graph of TensorFlow's own. Where that fails, the layer that was made last is
+    What has several is called on symbols in a graph of TensorFlow's own. Where that fails, the layer that was made last is
     taken, with a warning.
     """
     owners = _owners(layer)
     if len(owners) < 2:
         return owners, not owners
     try:
-        return _last_in_graph(layer, owners, node)
+        return _last_in_graph(layer, owners, *arguments())
     except Exception as error:  # whatever a call of the user's own raises when it is given symbols
         inside = {id(inner): f"/{path}" for path, inner in walk(layer)}
         taken = layer.name + inside.get(id(owners[-1]), "")
@@ -351,33 +340,45 @@ def _last_owners(layer, node) -> tuple[list, bool]:
         return owners[-1:], False
 
 
-def _last_in_graph(layer, owners: list, node) -> tuple[list, bool]:
-    """Return what `_last_owners` does, from the graph of a call; nothing is computed, and the layer is not changed."""
+def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list, bool]:
+    """Return what `_last_owners` does, from the graph of a call."""
+    graph, outputs, entries = _traced(layer, args, kwargs)
+    owner_of = {id(copy.handle): owner for owner in owners for variable in _forming(owner) for copy in components(variable)}
+    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
+    found, is_open = last_marks(outputs, entries, marked)
+    last = {id(owner) for owner in found}
+    return [owner for owner in owners if id(owner) in last], is_open
+
+
+def _traced(layer, args: tuple, kwargs: dict) -> tuple[Any, list, set[str]]:
+    """Return the graph of a call on symbols, its outputs, and the names of its inputs.
+
+    Symbols are Keras's and TensorFlow's tensor specifications. Nothing is computed, and the layer is not changed.
+    """
     graph = tf.__internal__.FuncGraph("look")
     entries: set[str] = set()
 
     def placeholder(symbol):
-        if not tf_keras.backend.is_keras_tensor(symbol):
+        if not (isinstance(symbol, tf.TensorSpec) or tf_keras.backend.is_keras_tensor(symbol)):
             return symbol
         tensor = tf.compat.v1.placeholder(symbol.dtype, symbol.shape)
         entries.add(tensor.op.name)
         return tensor
 
-    losses = [(inner, list(inner._losses), list(inner._eager_losses)) for inner in layer._flatten_layers()]
+    inside = list(layer._flatten_layers())
+    losses = [(inner, list(inner._losses), list(inner._eager_losses)) for inner in inside]  # this call clears them
+    uncalled = [inner for inner in inside if inner._saved_model_inputs_spec is None]
     inline = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
     try:
         with graph.as_default():
-            args, kwargs = tf.nest.map_structure(placeholder, (node.call_args, node.call_kwargs))
-            training = {"training": False} if layer._expects_training_arg else {}
-            outputs = layer(*args, **{**kwargs, **training})
+            args, kwargs = tf.nest.map_structure(placeholder, (args, kwargs))
+            # Keras takes it from a call that has no such argument, and the layers inside go by it.
+            outputs = layer(*args, **{**kwargs, "training": False})
     finally:
         tf.config.run_functions_eagerly(inline)
         for inner, symbolic, eager in losses:
             inner._losses[:], inner._eager_losses = symbolic, eager
-
-    owner_of = {id(copy.handle): owner for owner in owners for variable in _forming(owner) for copy in components(variable)}
-    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
-    found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
-    last = {id(owner) for owner in found}
-    return [owner for owner in owners if id(owner) in last], is_open
+        for inner in uncalled:  # what it is saved with comes from its first real call
+            inner._saved_model_inputs_spec = inner._saved_model_arg_spec = None
+    return graph, tf.nest.flatten(outputs), entries
