@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfrecall.errors import PruningWarning
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks.graph import last_marks
 from tfrecall.tfmot import PruneLowMagnitude
 
@@ -162,8 +162,8 @@ def output_layers(model) -> list[Any]:
 
     In a user's own layer any tensor of two axes or more counts as a kernel here.
     """
-    if not getattr(model, "outputs", None):  # subclassed: no graph to follow, so the last kernel is taken for the classifier
-        return _owners(model)[-1:]
+    if not getattr(model, "outputs", None):  # subclassed
+        return _last_owners(model, lambda: _symbols(model))[0]
     found: list[Any] = []
     _collect_output_layers(model.outputs, found)
     return found
@@ -327,17 +327,34 @@ def _last_owners(layer, arguments: Callable) -> tuple[list, bool]:
     try:
         return _last_in_graph(layer, owners, *arguments())
     except Exception as error:  # whatever a call of the user's own raises when it is given symbols
-        inside = {id(inner): f"/{path}" for path, inner in walk(layer)}
-        taken = layer.name + inside.get(id(owners[-1]), "")
+        paths = {id(inner): path for path, inner in walk(layer)}
         said = re.sub(r"Exception encountered when calling [^.]*\.", "", str(error))
         reason = shorten(said.strip() or type(error).__name__, 120, placeholder=" …")
         warnings.warn(
-            f"which layers make the output of {layer.name} cannot be seen ({reason}): {taken} is taken for it. Say what is "
-            "to be pruned by only= or exclude= if that is wrong.",
+            f"which layers make the output of {layer.name} cannot be seen ({reason}): {paths[id(owners[-1])]} is taken "
+            "for it. Say what is to be pruned by only= or exclude= if that is wrong.",
             PruningWarning,
             stacklevel=2,
         )
         return owners[-1:], False
+
+
+def _symbols(model) -> tuple[tuple, dict]:
+    """Return symbolic arguments, positional ones and others, like those with which a model was built."""
+    specification = model.save_spec()
+    if specification is not None:
+        args, kwargs = specification
+        return tuple(args), kwargs
+    if model._build_input_shape is None:
+        raise InputError("it was never called itself")
+    return (_symbol(model._build_input_shape),), {}
+
+
+def _symbol(shape):
+    """Return a symbol, or a list or dictionary of symbols, for what a model was built with."""
+    if isinstance(shape, dict):
+        return {name: _symbol(inner) for name, inner in shape.items()}
+    return [_symbol(inner) for inner in shape] if isinstance(shape, list) else tf.TensorSpec(shape, tf.float32)
 
 
 def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list, bool]:
