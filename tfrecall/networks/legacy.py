@@ -135,8 +135,8 @@ def held(model) -> list:
     return [variable for wrapper in wrappers for variable, *_ in wrapper.pruning_vars]
 
 
-def unknown(model) -> list:
-    """Return the trainable tensors of two axes or more in a user's own layers, of which nobody says what they are.
+def skipped(model) -> list:
+    """Return the trainable tensors of two axes or more in a user's own layers that are neither biases nor prunable.
 
     A layer with a ``get_prunable_weights`` has said so of all that is in it.
     """
@@ -144,8 +144,8 @@ def unknown(model) -> list:
     layers = [layer for _, layer in walk(model)]
     said = {id(v) for layer in layers if hasattr(layer, "get_prunable_weights") for v in layer.weights}
     said |= {id(v) for v in prunable(model)}
-    own = [variable for layer in layers if not _is_builtin(layer) for _, variable in variables(layer)]
-    return [v for v in own if len(v.shape) > 1 and id(v) in trainable and id(v) not in said]
+    own = [entry for layer in layers if not _is_builtin(layer) for entry in variables(layer)]
+    return [v for name, v in own if len(v.shape) > 1 and "bias" not in name and id(v) in trainable and id(v) not in said]
 
 
 def regularizer(layer, variable):
