@@ -9,7 +9,7 @@ import tf_keras
 from tf_keras import layers
 
 from tfrecall import pruning, weights
-from tfrecall.errors import InputError
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks import legacy
 
 
@@ -152,6 +152,17 @@ def summed_heads():
     return tf_keras.Model(inputs, layers.Add()([layers.Dense(3, name="a")(hidden), layers.Dense(3, name="b")(hidden)]))
 
 
+class HeadFirst(tf_keras.Model):
+    """A subclassed model whose last layer is made first, and whose call knows no `training`."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.head, self.body = layers.Dense(2, "softmax", name="head"), layers.Dense(4, name="body")
+
+    def call(self, inputs):
+        return self.head(self.body(inputs))
+
+
 class TestClassifier:
     @pytest.mark.parametrize("name", CLASSIFIERS)
     def test_is_found(self, name):
@@ -164,18 +175,30 @@ class TestClassifier:
     def test_branches_that_are_added_both_count(self):
         assert classifiers(summed_heads()) == {"a/kernel", "b/kernel"}
 
-    def test_a_subclassed_models_last_kernel(self):
-        class Subclassed(tf_keras.Model):
-            def __init__(self):
-                super().__init__()
-                self.first, self.second = layers.Dense(4, name="first"), layers.Dense(2, name="second")
+    @pytest.mark.parametrize("built", ["called", "by its shape"])
+    def test_in_a_subclassed_model_is_what_makes_its_outputs(self, built):
+        model = HeadFirst()
+        if built == "called":
+            model(tf.zeros([1, 3]))
+        else:
+            model.build((None, 3))
+        before = model.save_spec()
+        assert classifiers(model) == {"head/kernel"}
+        assert (model.save_spec() is None) == (before is None)
 
+    def test_in_a_subclassed_part_of_a_graph(self):
+        inputs = layers.Input((3,))
+        assert classifiers(tf_keras.Model(inputs, HeadFirst(name="part")(inputs))) == {"part/head/kernel"}
+
+    def test_that_cannot_be_seen_is_the_last_kernel_with_a_warning(self):
+        class Opaque(HeadFirst):
             def call(self, inputs):
-                return self.second(self.first(inputs))
+                return self.head(tf.constant(self.body(inputs).numpy()))
 
-        model = Subclassed()
+        model = Opaque(name="opaque")
         model(tf.zeros([1, 3]))
-        assert classifiers(model) == {"second/kernel"}
+        with pytest.warns(PruningWarning, match="which layers make the output of opaque cannot be seen .*: body is taken"):
+            assert classifiers(model) == {"body/kernel"}
 
 
 class TestTrainable:

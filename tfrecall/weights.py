@@ -6,6 +6,7 @@ same for a model, for its wrapped form and for its stripped form, and in either 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfrecall import networks
-from tfrecall.errors import InputError, unknown
+from tfrecall.errors import InputError, PruningWarning, unknown
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Prunable:
 def prunable(model, *, classifiers: bool = True) -> dict[str, Prunable]:
     """List the trainable kernels that can be pruned.
 
-    Those of the layers that tfmot's registry names, in Keras 3 of Keras's other layers too; what a layer's own
+    Those of Keras's own layers, and of layers derived from them, but for depthwise ones; what a layer's own
     ``get_prunable_weights`` returns; and weights that hold a mask already.
 
     Parameters
@@ -118,7 +119,7 @@ def removable(
         chosen = list(prunable(model, classifiers=False))
     else:
         chosen = _matching(model, "only", only, found, patterns_fit=sparse(model))
-    left_out = [] if exclude is None else _matching(model, "exclude", exclude, found, patterns_fit=found)
+    left_out = _excluded(model, exclude)
     named = set() if only is None else {only} if isinstance(only, str) else set(only)
     result = {
         path: found[path]
@@ -126,26 +127,45 @@ def removable(
         if path not in left_out and (include_classifier or not found[path].classifier or path in named)
     }
     if not result:
-        others = list(skipped(model, include_classifier=True))
+        others = list(skipped(model, include_classifier=True, exclude=exclude))
         raise InputError(
             "the model has nothing to prune: no trainable kernel of a layer that can be pruned is left, other than the "
             "classifier's (which include_classifier, or --prune-classifier, adds). Frozen and quantized weights are left "
-            "alone." + (f" Weights of your own layers can be named in only=: {few(others)}." if others else "")
+            "alone." + (f" There are weights of layers of your own, {few(others)}: {_remedy(model)}." if others else "")
         )
     return result
 
 
-def skipped(model, include_classifier: bool = False) -> dict[str, Prunable]:
-    """List the trainable tensors of two axes or more that could be kernels and are pruned only where `only` names them.
+def skipped(model, include_classifier: bool = False, *, exclude: str | Sequence[str] | None = None) -> dict[str, Prunable]:
+    """List the trainable tensors of two axes or more that could be kernels, and that are pruned only where the user says so.
 
     These are weights of a user's own layers, which do not say what can be pruned. Those of the layers that make the outputs
-    are among them only with `include_classifier`.
+    are among them only with `include_classifier`, and those that `exclude` names are not.
     """
-    choose = getattr(networks.of(model), "skipped", lambda model: [])
+    choose = networks.of(model).skipped
     tensors = by_path(model, choose, classifiers=False)
-    if not tensors or include_classifier:
-        return tensors
-    return {path: weight for path, weight in by_path(model, choose).items() if not weight.classifier}
+    if tensors and not include_classifier:
+        tensors = {path: weight for path, weight in by_path(model, choose).items() if not weight.classifier}
+    left_out = _excluded(model, exclude) if tensors else []
+    return {path: weight for path, weight in tensors.items() if path not in left_out}
+
+
+def warn_of_skipped(model, include_classifier: bool, only, exclude) -> None:
+    """Warn of the weights of `skipped` in a model that is about to be pruned, unless the user named what to prune."""
+    paths = [] if only is not None else list(skipped(model, include_classifier, exclude=exclude))
+    if paths:
+        warnings.warn(
+            f"weights of layers of your own are not pruned: {few(paths)}. To have them pruned, {_remedy(model)}; to leave "
+            "them as they are, name them in exclude=.",
+            PruningWarning,
+            stacklevel=4,
+        )
+
+
+def _remedy(model) -> str:
+    """Say what makes weights of `skipped` prunable."""
+    method = "give their layer a method get_prunable_weights() that returns them"
+    return method if networks.is_legacy(model) else f"name them in only=, or {method}"
 
 
 def total_parameters(model) -> int:
@@ -158,10 +178,11 @@ def total_parameters(model) -> int:
 
 
 def sparse(model) -> dict[str, Prunable]:
-    """List the weights whose zeros count as pruned: all kernels, and other parameters of two axes or more.
+    """List the weights whose zeros count as pruned: all kernels, and in Keras 3 other parameters of two axes or more.
 
-    So a weight that was pruned because it was named counts in a model that was saved and loaded, too, and so does one that
-    is frozen. Biases, also those of two axes, and vectors do not: they often begin at 0.
+    So a weight that was pruned because it was named counts in a Keras 3 model that was saved and loaded, too, and so does one
+    that is frozen. In tf_keras only kernels can be named. Biases, also those of two axes, and vectors do not count: they
+    often begin at 0.
     """
     network = networks.of(model)
     return by_path(model, lambda model: network.kernels(model) + network.matrices(model), classifiers=False)
@@ -172,12 +193,6 @@ def frozen_zeros(model) -> int:
     trained = {id(variable) for variable in model.trainable_variables}
     frozen = [weight for weight in sparse(model).values() if id(weight.variable) not in trained]
     return sum(int((weight.value == 0).sum()) for weight in frozen)
-
-
-def matching(model, option: str, wanted: str | Sequence[str]) -> list[str]:
-    """Return the paths of weights that a path or pattern names; raise InputError if it names none."""
-    found = by_path(model, networks.of(model).nameable, classifiers=False)
-    return _matching(model, option, wanted, found, patterns_fit=found)
 
 
 def few(paths: list[str]) -> str:
@@ -219,6 +234,15 @@ def _free(path: str, taken) -> str:
         free = f"{path}_{number}"
         number += 1
     return free
+
+
+def _excluded(model, exclude) -> list[str]:
+    """Return the paths that `exclude` names, of weights that can be pruned and of those that are skipped."""
+    if exclude is None:
+        return []
+    network = networks.of(model)
+    known = by_path(model, lambda model: network.nameable(model) + network.skipped(model), classifiers=False)
+    return _matching(model, "exclude", exclude, known, patterns_fit=known)
 
 
 def _matching(model, option: str, wanted: str | Sequence[str], found, patterns_fit) -> list[str]:

@@ -569,7 +569,7 @@ def test_what_is_left_alone_is_not_named_where_the_user_chose():
             warnings.simplefilter("error", PruningWarning)
             tfrecall.prepare(model, **options)
     only_own = keras.Sequential([layers.Input((8,)), Unnamed(name="own"), layers.Dense(3, name="out")])
-    with pytest.raises(InputError, match=r"nothing to prune.*can be named in only=: own/kernel\."):
+    with pytest.raises(InputError, match=r"nothing to prune.* layers of your own, own/kernel: name them in only="):
         tfrecall.prune(only_own, 0.5)
 
 
@@ -833,3 +833,64 @@ def test_another_backend_is_refused():
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert "InputError: Keras runs on jax here, and tfrecall prunes on TensorFlow: set KERAS_BACKEND" in done.stderr
+
+
+class WithoutTraining(tf_keras.Model):
+    """A Functional model with a call of its own, which takes no `training`."""
+
+    def call(self, inputs):
+        return super().call(inputs) * 1.0
+
+
+def test_the_graph_of_a_tf_keras_model_whose_call_takes_no_training_is_seen():
+    inputs = tf_keras.layers.Input((5,))
+    dense = tf_keras.layers.Dense(2, "softmax", activity_regularizer="l2")
+    model = WithoutTraining(inputs, dense(tf_keras.layers.Dropout(0.5)(inputs)))
+    model(np.ones((3, 5), np.float32))
+    losses = [float(loss) for loss in legacy.activity_losses(model)]
+    outputs, entries = legacy.graph_of(model)
+    assert [tuple(tensor.shape) for tensor in outputs] == [(None, 2)]
+    types = {operation.type for operation in outputs[0].graph.get_operations()}
+    assert types >= {"Placeholder", "Softmax", "Mul"}
+    assert not types & {"RandomUniform", "If", "StatelessIf", "PlaceholderWithDefault"}  # the dropout inside is off
+    assert len(entries) == 1
+    assert [float(loss) for loss in legacy.activity_losses(model)] == losses != []
+
+
+class Legacy(tf_keras.layers.Layer):
+    """`Unnamed`, with a bias of two axes, in tf_keras."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight(name="kernel", shape=(shape[-1], 4))
+        self.bias = self.add_weight(name="bias", shape=(1, 4))
+
+    def call(self, inputs):
+        return inputs @ self.kernel + self.bias
+
+
+@pytest.mark.parametrize("library", [keras, tf_keras])
+def test_both_kerases_name_what_they_leave_alone_and_how_to_have_it_pruned(library):
+    def sequential(*stack):
+        return library.Sequential([library.layers.Input((8,)), *stack, library.layers.Dense(3, name="out")])
+
+    own = Unnamed if library is keras else Legacy
+    model = sequential(own(name="own"), library.layers.Dense(4, name="mid"), own(name="other"))
+    assert list(weights.skipped(model)) == ["own/kernel", "other/kernel"]
+    assert list(weights.skipped(model, exclude="other/*")) == ["own/kernel"]
+    with pytest.raises(InputError, match="unknown weight in exclude"):
+        weights.removable(model, exclude="missing/*")
+    with pytest.warns(PruningWarning, match="^weights of layers of your own are not pruned: own/kernel. To have") as caught:
+        pruned = tfrecall.prepare(model, exclude="other/kernel")
+    (warning,) = [entry for entry in caught if "of your own" in str(entry.message)]
+    assert warning.filename == __file__
+    assert ("only=" in str(warning.message)) == (library is keras)
+    assert "get_prunable_weights()" in str(warning.message)
+    with pytest.raises(InputError, match="prepared already"):
+        tfrecall.prepare(pruned)
+    alone = sequential(own(name="own"))
+    if library is keras:  # what the messages say is true
+        assert list(weights.removable(alone, only="own/kernel")) == ["own/kernel"]
+    with pytest.raises(InputError, match=r"layers of your own, own/kernel: .*get_prunable_weights"):
+        tfrecall.prune(alone, 0.1)
+    alone.get_layer("own").get_prunable_weights = lambda: [alone.get_layer("own").kernel]
+    assert list(weights.removable(alone)) == ["own/kernel"]

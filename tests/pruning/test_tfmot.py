@@ -464,6 +464,22 @@ class TestModelsThatTfmotWrapped:
         assert zeros(plain) == count(TOTAL, 2)
         assert not any(isinstance(layer, PruneLowMagnitude) for layer in plain.layers)
 
+    def test_without_a_schedule_the_wrappers_keep_their_own(self, data):
+        """As with tfmot's own callback, from the same start: what it prunes is what tfmot's schedule says."""
+        models = [compiled(self.wrapped(), tf_keras.optimizers.SGD(0.05)) for _ in range(2)]
+        for model, callback in zip(models, (PruningCallback(), tfmot.sparsity.keras.UpdatePruningStep())):
+            tf_keras.utils.set_random_seed(1)
+            fit(model, data, callback)
+        assert removed(models[0]) > 0
+        for path, mask in masks(models[0]).items():
+            np.testing.assert_array_equal(mask, masks(models[1])[path])
+
+    def test_no_new_masks_change_no_schedule(self):
+        model = self.wrapped()
+        before = [layer.pruning_schedule for layer in model.layers]
+        set_masks(model, {}, {})
+        assert [layer.pruning_schedule for layer in model.layers] == before
+
     def test_disarming_twice_does_nothing_more(self, data):
         model = compiled(self.wrapped())
         disarm(model)

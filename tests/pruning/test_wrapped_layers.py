@@ -273,6 +273,24 @@ def test_what_makes_the_outputs_is_seen_in_and_behind_layers_of_ones_own():
     )
 
 
+@pytest.mark.parametrize("skips", [False, True])
+def test_what_a_nested_model_lets_past_its_kernels_makes_the_outputs_too(skips):
+    """The same function of the input in one graph and with its end in a model of its own: the same classifier."""
+
+    def end(tensor):
+        dense = layers.Dense(4, name="inner")(tensor)
+        return layers.Add()([tensor, dense]) if skips else dense
+
+    def made(nested):
+        inputs, within = layers.Input((5,)), layers.Input((4,))
+        tensor = layers.Dense(4, name="first")(layers.Dense(3, name="before")(inputs))
+        return tf_keras.Model(inputs, tf_keras.Model(within, end(within), name="end")(tensor) if nested else end(tensor))
+
+    expected = ["first/kernel"] * skips + ["inner/kernel"]
+    assert classifiers(made(nested=False)) == expected
+    assert [path.removeprefix("end/") for path in classifiers(made(nested=True))] == expected
+
+
 def test_weights_of_ones_own_layers_are_named_in_a_warning():
     class LowRank(layers.Layer):
         def build(self, shape):
@@ -284,7 +302,7 @@ def test_weights_of_ones_own_layers_are_named_in_a_warning():
             return inputs @ self.u @ self.v * self.scale
 
     model = flat(LowRank(name="own"), Centres())
-    with pytest.warns(PruningWarning, match=r"^own/u, own/v are not pruned, .* get_prunable_weights\(\)"):
+    with pytest.warns(PruningWarning, match=r"are not pruned: own/u, own/v\. .* get_prunable_weights\(\)"):
         pruning.prepare(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error", PruningWarning)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from textwrap import shorten
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfrecall.errors import PruningWarning
+from tfrecall.errors import InputError, PruningWarning
 from tfrecall.networks.graph import last_marks
 from tfrecall.tfmot import PruneLowMagnitude
 
@@ -135,8 +135,8 @@ def held(model) -> list:
     return [variable for wrapper in wrappers for variable, *_ in wrapper.pruning_vars]
 
 
-def unknown(model) -> list:
-    """Return the trainable tensors of two axes or more in a user's own layers, of which nobody says what they are.
+def skipped(model) -> list:
+    """Return the trainable tensors of two axes or more in a user's own layers that are neither biases nor prunable.
 
     A layer with a ``get_prunable_weights`` has said so of all that is in it.
     """
@@ -144,8 +144,8 @@ def unknown(model) -> list:
     layers = [layer for _, layer in walk(model)]
     said = {id(v) for layer in layers if hasattr(layer, "get_prunable_weights") for v in layer.weights}
     said |= {id(v) for v in prunable(model)}
-    own = [variable for layer in layers if not _is_builtin(layer) for _, variable in variables(layer)]
-    return [v for v in own if len(v.shape) > 1 and id(v) in trainable and id(v) not in said]
+    own = [entry for layer in layers if not _is_builtin(layer) for entry in variables(layer)]
+    return [v for name, v in own if len(v.shape) > 1 and "bias" not in name and id(v) in trainable and id(v) not in said]
 
 
 def regularizer(layer, variable):
@@ -162,27 +162,10 @@ def output_layers(model) -> list[Any]:
 
     In a user's own layer any tensor of two axes or more counts as a kernel here.
     """
-    if not getattr(model, "outputs", None):  # subclassed: no graph to follow, so the last kernel is taken for the classifier
-        return _owners(model)[-1:]
-    found, seen = [], set()
-
-    def visit(node):
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        layer = unwrapped(node.layer)
-        if isinstance(layer, tf_keras.Model) and getattr(layer, "outputs", None):
-            owners = output_layers(layer)
-            is_open = not owners
-        else:
-            owners, is_open = _last_owners(layer, node)
-        found.extend(owner for owner in owners if not any(owner is other for other in found))
-        for parent in node.parent_nodes if is_open else ():
-            visit(parent)
-
-    for tensor in model.outputs:
-        history = tensor._keras_history  # Keras's own record of which call of which layer made the tensor
-        visit(history.layer._inbound_nodes[history.node_index])
+    if not getattr(model, "outputs", None):  # subclassed
+        return _last_owners(model, lambda: _symbols(model))[0]
+    found: list[Any] = []
+    _collect_output_layers(model.outputs, found)
     return found
 
 
@@ -238,18 +221,7 @@ def clear_losses(model) -> None:
 
 def graph_of(model) -> tuple[list, set[str]]:
     """Return the outputs of TensorFlow's graph of a call of a model with one input, and the names of its inputs."""
-    losses = [(layer, list(layer._losses), list(layer._eager_losses)) for layer in model._flatten_layers()]
-    inline = tf.config.functions_run_eagerly()
-    tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
-    try:
-        with tf.__internal__.FuncGraph("look").as_default():
-            images = tf.compat.v1.placeholder(tf.float32, shapes(model)[0][0])
-            outputs = tf.nest.flatten(model(images, training=False))
-    finally:
-        tf.config.run_functions_eagerly(inline)
-        for layer, symbols, values in losses:  # of the last call, which this one clears
-            layer._losses[:], layer._eager_losses[:] = symbols, values
-    return outputs, {images.op.name}
+    return _traced(model, (tf.TensorSpec(shapes(model)[0][0], tf.float32),), {})[1:]
 
 
 def random_state(model) -> list:
@@ -320,58 +292,110 @@ def _owners(layer) -> list:
     return [inner for inner in (layer, *(inner for _, inner in walk(layer))) if _forming(inner)]
 
 
-def _last_owners(layer, node) -> tuple[list, bool]:
+def _collect_output_layers(outputs, found: list) -> bool:
+    """Add the layers that make these outputs to those found; say whether an input is reached without passing any."""
+    open_ways: dict[int, bool] = {}
+
+    def visit(node) -> bool:
+        if id(node) in open_ways:
+            return open_ways[id(node)]
+        layer = unwrapped(node.layer)
+        if isinstance(layer, tf_keras.Model) and getattr(layer, "outputs", None):
+            is_open = _collect_output_layers(layer.outputs, found)
+        else:
+            owners, is_open = _last_owners(layer, lambda: (node.call_args, node.call_kwargs))
+            found.extend(owner for owner in owners if not any(owner is other for other in found))
+        if is_open and node.parent_nodes:
+            is_open = any([visit(parent) for parent in node.parent_nodes])  # a list: all of them are to be seen
+        open_ways[id(node)] = is_open
+        return is_open
+
+    # Keras's own record of which call of which layer made a tensor.
+    records = [tensor._keras_history for tensor in tf.nest.flatten(outputs)]
+    return any([visit(record.layer._inbound_nodes[record.node_index]) for record in records])
+
+
+def _last_owners(layer, arguments: Callable) -> tuple[list, bool]:
     """Return the layers in a layer whose kernels come last, and whether its input also gets past all kernels.
 
-    What has several is called once more, in a graph of TensorFlow's own. Where that fails, the layer that was made last is
+    What has several is called on symbols in a graph of TensorFlow's own. Where that fails, the layer that was made last is
     taken, with a warning.
     """
     owners = _owners(layer)
     if len(owners) < 2:
         return owners, not owners
     try:
-        return _last_in_graph(layer, owners, node)
+        return _last_in_graph(layer, owners, *arguments())
     except Exception as error:  # whatever a call of the user's own raises when it is given symbols
-        inside = {id(inner): f"/{path}" for path, inner in walk(layer)}
-        taken = layer.name + inside.get(id(owners[-1]), "")
+        paths = {id(inner): path for path, inner in walk(layer)}
         said = re.sub(r"Exception encountered when calling [^.]*\.", "", str(error))
         reason = shorten(said.strip() or type(error).__name__, 120, placeholder=" …")
         warnings.warn(
-            f"which layers make the output of {layer.name} cannot be seen ({reason}): {taken} is taken for it. Say what is "
-            "to be pruned by only= or exclude= if that is wrong.",
+            f"which layers make the output of {layer.name} cannot be seen ({reason}): {paths[id(owners[-1])]} is taken "
+            "for it. Say what is to be pruned by only= or exclude= if that is wrong.",
             PruningWarning,
             stacklevel=2,
         )
         return owners[-1:], False
 
 
-def _last_in_graph(layer, owners: list, node) -> tuple[list, bool]:
-    """Return what `_last_owners` does, from the graph of a call; nothing is computed, and the layer is not changed."""
+def _symbols(model) -> tuple[tuple, dict]:
+    """Return symbolic arguments, positional ones and others, like those with which a model was built."""
+    specification = model.save_spec()
+    if specification is not None:
+        args, kwargs = specification
+        return tuple(args), kwargs
+    if model._build_input_shape is None:
+        raise InputError("it was never called itself")
+    return (_symbol(model._build_input_shape),), {}
+
+
+def _symbol(shape):
+    """Return a symbol, or a list or dictionary of symbols, for what a model was built with."""
+    if isinstance(shape, dict):
+        return {name: _symbol(inner) for name, inner in shape.items()}
+    return [_symbol(inner) for inner in shape] if isinstance(shape, list) else tf.TensorSpec(shape, tf.float32)
+
+
+def _last_in_graph(layer, owners: list, args: tuple, kwargs: dict) -> tuple[list, bool]:
+    """Return what `_last_owners` does, from the graph of a call."""
+    graph, outputs, entries = _traced(layer, args, kwargs)
+    owner_of = {id(copy.handle): owner for owner in owners for variable in _forming(owner) for copy in components(variable)}
+    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
+    found, is_open = last_marks(outputs, entries, marked)
+    last = {id(owner) for owner in found}
+    return [owner for owner in owners if id(owner) in last], is_open
+
+
+def _traced(layer, args: tuple, kwargs: dict) -> tuple[Any, list, set[str]]:
+    """Return the graph of a call on symbols, its outputs, and the names of its inputs.
+
+    Symbols are Keras's and TensorFlow's tensor specifications. Nothing is computed, and the layer is not changed.
+    """
     graph = tf.__internal__.FuncGraph("look")
     entries: set[str] = set()
 
     def placeholder(symbol):
-        if not tf_keras.backend.is_keras_tensor(symbol):
+        if not (isinstance(symbol, tf.TensorSpec) or tf_keras.backend.is_keras_tensor(symbol)):
             return symbol
         tensor = tf.compat.v1.placeholder(symbol.dtype, symbol.shape)
         entries.add(tensor.op.name)
         return tensor
 
-    losses = [(inner, list(inner._losses), list(inner._eager_losses)) for inner in layer._flatten_layers()]
+    inside = list(layer._flatten_layers())
+    losses = [(inner, list(inner._losses), list(inner._eager_losses)) for inner in inside]  # this call clears them
+    uncalled = [inner for inner in inside if inner._saved_model_inputs_spec is None]
     inline = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)  # a decorated call is to be seen, not one operation
     try:
         with graph.as_default():
-            args, kwargs = tf.nest.map_structure(placeholder, (node.call_args, node.call_kwargs))
-            training = {"training": False} if layer._expects_training_arg else {}
-            outputs = layer(*args, **{**kwargs, **training})
+            args, kwargs = tf.nest.map_structure(placeholder, (args, kwargs))
+            # Keras takes it from a call that has no such argument, and the layers inside go by it.
+            outputs = layer(*args, **{**kwargs, "training": False})
     finally:
         tf.config.run_functions_eagerly(inline)
         for inner, symbolic, eager in losses:
             inner._losses[:], inner._eager_losses = symbolic, eager
-
-    owner_of = {id(copy.handle): owner for owner in owners for variable in _forming(owner) for copy in components(variable)}
-    marked = {inner.op.name: owner_of[id(outer)] for outer, inner in graph.captures if id(outer) in owner_of}
-    found, is_open = last_marks(tf.nest.flatten(outputs), entries, marked)
-    last = {id(owner) for owner in found}
-    return [owner for owner in owners if id(owner) in last], is_open
+        for inner in uncalled:  # what it is saved with comes from its first real call
+            inner._saved_model_inputs_spec = inner._saved_model_arg_spec = None
+    return graph, tf.nest.flatten(outputs), entries

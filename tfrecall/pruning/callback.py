@@ -69,7 +69,8 @@ class PruningCallback(UpdatePruningStep):
         self._binding = bindings.of(self.model)
         self._binding.begin(self.model, scheduled=self.schedule is not None)
         since = zeros.at_fit(self.model, self._binding.masks(self.model), self._binding.constrained(self.model))
-        self._binding.set_masks(self.model, since, {})
+        if since:
+            self._binding.set_masks(self.model, since, {})
         if self.schedule is not None:
             if getattr(self.model, "optimizer", None) is None:
                 raise InputError(

@@ -46,15 +46,7 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     if is_prepared(model):
         raise InputError("the model is prepared already: prune it as it is, or strip it first.")
     chosen = weights.removable(model, include_classifier, only=only, exclude=exclude)
-    skipped = {} if only is not None else weights.skipped(model, include_classifier)
-    skipped = [path for path in skipped if exclude is None or path not in weights.matching(model, "exclude", exclude)]
-    if skipped:
-        warnings.warn(
-            f"weights of layers of your own are not pruned: {weights.few(skipped)}. Name them in only= to prune them, or in "
-            "exclude=, or give the layer a method get_prunable_weights.",
-            PruningWarning,
-            stacklevel=3,
-        )
+    weights.warn_of_skipped(model, include_classifier, only, exclude)
     rest = [path for path, weight in weights.sparse(model).items() if path not in chosen and _is_sparse(weight)]
     if rest and exclude is None:
         warnings.warn(

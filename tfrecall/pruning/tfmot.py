@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -160,12 +159,8 @@ def prepare(model, include_classifier: bool = False, only=None, exclude=None):
     _require_graph(model)
     if is_prepared(model):
         raise InputError("the model is prepared already: prune it as it is, or strip it first.")
-    unknown = weights.by_path(model, legacy.unknown)
-    if unknown and exclude is not None:
-        unknown, exclude = _excluded(model, unknown, [exclude] if isinstance(exclude, str) else exclude)
-    if only is None:
-        _warn_of_unknown([path for path, weight in unknown.items() if include_classifier or not weight.classifier])
     chosen = weights.removable(model, include_classifier, only=only, exclude=exclude)
+    weights.warn_of_skipped(model, include_classifier, only, exclude)
     variables = [weight.variable for weight in chosen.values()]
     places = {path: _places(legacy.all_variables(layer), variables) for path, layer in legacy.units(model)}
     with _classes(model):
@@ -178,29 +173,6 @@ def _places(variables: list, chosen: list) -> list[int]:
     """Return which of these variables are among the chosen ones."""
     ids = {id(variable) for variable in chosen}
     return [place for place, variable in enumerate(variables) if id(variable) in ids]
-
-
-def _excluded(model, unknown: Mapping[str, weights.Prunable], exclude) -> tuple[dict, list | None]:
-    """Return the unknown weights that no pattern fits, and the patterns that are about more than unknown weights."""
-
-    def fits(paths, pattern):
-        return any(fnmatchcase(path, pattern) for path in paths)
-
-    known = weights.prunable(model, classifiers=False)
-    rest = {path: weight for path, weight in unknown.items() if not any(fits([path], pattern) for pattern in exclude)}
-    patterns = [pattern for pattern in exclude if fits(known, pattern) or not fits(unknown, pattern)]
-    return rest, patterns or None
-
-
-def _warn_of_unknown(skipped: list[str]) -> None:
-    """Warn of the tensors in a user's own layers that are left alone, since they may be anything."""
-    if skipped:
-        warnings.warn(
-            f"{weights.few(skipped)} are not pruned, since nothing says that these weights of a layer of your own are "
-            "kernels: give the layer a method get_prunable_weights() that returns them, or exclude them.",
-            PruningWarning,
-            stacklevel=4,
-        )
 
 
 def _copied(model):
@@ -287,7 +259,8 @@ def set_masks(model, new: Mapping[str, np.ndarray], thresholds: Mapping[str, flo
     thresholds : mapping of str to float
         The highest score removed from each weight, which ``tfmot.sparsity.keras.PruningSummaries`` shows.
     """
-    disarm(model)
+    if new:
+        disarm(model)
     variables = _pruning_vars(model)
     for path, kept in new.items():
         weight, mask, threshold = variables[path]
