@@ -18,7 +18,7 @@ import pytest
 import tf_keras
 from small_models import small_classifier, small_digits
 
-from tfrecall import datasets, experiment, training
+from tfrecall import datasets, experiment, models, training
 from tfrecall.draft import Draft
 from tfrecall.errors import InputError, TrainingError
 from tfrecall.experiment import Settings
@@ -506,6 +506,19 @@ def test_infeasible_ratios_are_refused_before_training(small, tmp_path):
 def test_settings_that_make_no_sense(changes, message):
     with pytest.raises(InputError, match=message):
         Settings(**changes)
+
+
+@pytest.mark.parametrize("strategy", ["cuda", "", "GPU"])
+def test_an_unknown_strategy_is_refused_before_anything_is_loaded(strategy):
+    with pytest.raises(InputError, match="unknown strategy"):
+        Settings(strategy=strategy)
+
+
+def test_named_objects_are_a_list():
+    with pytest.raises(InputError, match=r"custom takes a list.*write \['layers\.py:Scale'\]"):
+        Settings(custom="layers.py:Scale")
+    with pytest.raises(InputError, match=r"by a list.*write \['layers\.py:Scale'\]"):
+        models.named_objects("layers.py:Scale")
 
 
 def test_short_names_are_spelt_out_and_name_the_folder():
