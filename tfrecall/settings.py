@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tfrecall import criteria, datasets, models, sparsity
 from tfrecall.errors import InputError, unknown
+from tfrecall.publishing import expanded
 from tfrecall.training import STRATEGIES, Recipe
 
 # What every config.json holds, version 0.1's too. Of a field that came later and is missing, the default says what was done.
@@ -96,6 +97,8 @@ class Settings:
                 f"{self.model} takes raw pixels, which its first layer normalizes: --rescale and --preprocess are for saved "
                 "models."
             )
+        if not self.trained_here:
+            object.__setattr__(self, "model", expanded(self.model))
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
                 raise InputError(
