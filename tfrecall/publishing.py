@@ -110,6 +110,8 @@ def output_path(path: str | os.PathLike) -> Path:
         raise InputError(
             f"{shown(absolute)!a} is not a UTF-8 path, which TensorFlow cannot write to: choose another --output."
         )
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in text.split(os.sep)):
+        raise InputError(f"{shown(text)} is too long a path for any file system: choose a shorter --output.")
     return Path(text)
 
 
