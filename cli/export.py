@@ -41,15 +41,17 @@ def command(model, form, output, dataset, overwrite, head, rescale, preprocess, 
         )
         place = export_place(output or beside, form, overwrite=overwrite)  # before what takes long
         names = datasets.load(dataset).class_names if dataset else None
-        loaded = models.load(model, unsafe=unsafe, custom_objects=models.named_objects(custom))
-        models.require_image_classifier(loaded, model)
-        path = export(
-            loaded,
-            place,
-            format=form,
-            class_names=names,
-            overwrite=overwrite,
-            head=models.head_of(loaded, head, model),
-            preprocess=chosen,
-        )
+        objects = models.named_objects(custom)
+        with models.custom_scope(objects):  # the model is copied before it is written
+            loaded = models.load(model, unsafe=unsafe, custom_objects=objects)
+            models.require_image_classifier(loaded, model)
+            path = export(
+                loaded,
+                place,
+                format=form,
+                class_names=names,
+                overwrite=overwrite,
+                head=models.head_of(loaded, head, model),
+                preprocess=chosen,
+            )
     say(f"Written to {path}")
