@@ -171,7 +171,7 @@ def chosen_recipe(model: str, options: dict, base=None):
     fields = [field.name for field in dataclasses.fields(training.Recipe) if field.name in options]
     given = {name: value for name in fields if (value := options.pop(name)) is not None}
     name = options.pop("recipe_name")
-    chosen = training.recipe(name, model, **given) if name else dataclasses.replace(base, **given)
+    chosen = training.recipe(name, model, **given) if name is not None else dataclasses.replace(base, **given)
     if "momentum" in given and chosen.optimizer != "sgd":
         raise InputError(f"--momentum is for sgd; {chosen.optimizer} has its own.")
     trained_already = model not in models.ARCHITECTURES and Path(model).exists()
