@@ -30,25 +30,28 @@ def command(model, form, output, dataset, overwrite, head, rescale, preprocess, 
         from pathlib import Path
 
         from tfrecall import datasets, models
-        from tfrecall.report import export
+        from tfrecall.report.export import export, export_place
 
         chosen = options.chosen_preprocessing(rescale, preprocess)
         datasets.preprocessing(chosen)  # a mistake is found before the data are loaded
-        names = datasets.load(dataset).class_names if dataset else None
         beside = (
             Path(model).with_suffix(".tflite")
             if form == "tflite"
             else Path(model).parent / f"{Path(model).stem}_saved_model"
         )
-        loaded = models.load(model, unsafe=unsafe, custom_objects=models.named_objects(custom))
-        models.require_image_classifier(loaded, model)
-        path = export(
-            loaded,
-            output or beside,
-            format=form,
-            class_names=names,
-            overwrite=overwrite,
-            head=models.head_of(loaded, head, model),
-            preprocess=chosen,
-        )
+        place = export_place(output or beside, form, overwrite=overwrite)  # before what takes long
+        names = datasets.load(dataset).class_names if dataset else None
+        objects = models.named_objects(custom)
+        with models.custom_scope(objects):  # the model is copied before it is written
+            loaded = models.load(model, unsafe=unsafe, custom_objects=objects)
+            models.require_image_classifier(loaded, model)
+            path = export(
+                loaded,
+                place,
+                format=form,
+                class_names=names,
+                overwrite=overwrite,
+                head=models.head_of(loaded, head, model),
+                preprocess=chosen,
+            )
     say(f"Written to {path}")

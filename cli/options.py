@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import os
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-_LONGEST_NAME = 255  # of a file or folder, on every file system in use
+from tfrecall.errors import InputError
+from tfrecall.publishing import expanded
 
 
 class _Place(click.ParamType):
-    """A path, or a name in its place: not empty, no pipe or device, and with ~ replaced by the home that it stands for."""
+    """A path, or a name in its place, as `tfrecall.publishing.expanded` takes it."""
 
     name = "path"
 
     def convert(self, value, param, ctx):
-        if not value.strip() or "\0" in value:
-            self.fail(f"expected a name or a path; got {value!r}.", param, ctx)
-        if any(len(os.fsencode(name)) > _LONGEST_NAME for name in value.split(os.sep)):
-            self.fail(f"{value}: a file's name may have {_LONGEST_NAME} bytes at most.", param, ctx)
         try:
-            mode = os.stat(value).st_mode
-        except OSError as error:
-            if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # nothing can be read or written there
-                self.fail(f"{value}: {error.strerror}.", param, ctx)
-            mode = stat.S_IFREG  # whoever reads the path says what is wrong with it
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe would be waited for, a device never ends
-            self.fail(f"{value} is a pipe or a device; expected a file or a folder.", param, ctx)
-        if not value.startswith("~") or os.path.lexists(value):
-            return value
-        expanded = os.path.expanduser(value)
-        if expanded == value:
-            self.fail(f"'{value}' is in the home of a user that does not exist.", param, ctx)
-        return expanded
+            return expanded(value)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
 
 
 place = _Place()
@@ -187,7 +171,7 @@ def chosen_recipe(model: str, options: dict, base=None):
     fields = [field.name for field in dataclasses.fields(training.Recipe) if field.name in options]
     given = {name: value for name in fields if (value := options.pop(name)) is not None}
     name = options.pop("recipe_name")
-    chosen = training.recipe(name, model, **given) if name else dataclasses.replace(base, **given)
+    chosen = training.recipe(name, model, **given) if name is not None else dataclasses.replace(base, **given)
     if "momentum" in given and chosen.optimizer != "sgd":
         raise InputError(f"--momentum is for sgd; {chosen.optimizer} has its own.")
     trained_already = model not in models.ARCHITECTURES and Path(model).exists()

@@ -137,6 +137,46 @@ def test_only_the_same_work_goes_on(tmp_path):
     assert tree(tmp_path) == {"model.keras": "other"}
 
 
+@pytest.mark.parametrize("shown", [False, True])
+def test_restarting_drops_what_is_finished_and_nothing_else(tmp_path, shown):
+    if shown:
+        with pytest.raises(IncompleteError):
+            work(tmp_path, failing=["served"])
+    else:
+        stopped(tmp_path, ["model.keras", "config.json", "internal.npy"])
+    (tmp_path / "mine.txt").write_text("mine")
+    with drafting(tmp_path, NAMES, IDENTITY, resume=True) as draft:
+        draft.restart("model.keras")
+        assert [name for name in (*NAMES, "internal.npy") if draft.has(name)] == ["model.keras"]
+        draft.write("config.json", writes("newer"))
+        draft.publish()
+    assert tree(tmp_path) == {"model.keras": "new", "config.json": "newer", "mine.txt": "mine"}
+
+
+def test_restarting_leaves_a_run_alone_that_is_being_replaced(tmp_path):
+    work(tmp_path, "old")
+    with drafting(tmp_path, NAMES, IDENTITY, overwrite=True) as draft:
+        draft.restart()
+    assert tree(tmp_path) == {name: "old" for name in COMPLETE}
+
+
+def test_a_file_that_changed_is_named(tmp_path):
+    identity = {**IDENTITY, "contents": {"a.npz": "1", "b.keras": "2"}}
+    with drafting(tmp_path, NAMES, identity) as draft:  # and not published
+        draft.write("model.keras", writes("new"))
+    changed = {**identity, "contents": {"a.npz": "1", "b.keras": "3"}}
+    with (
+        pytest.raises(InputError, match=r"^b\.keras has changed since the run began: start over with --overwrite\.$"),
+        drafting(tmp_path, NAMES, changed, resume=True),
+    ):
+        raise AssertionError
+    with (
+        pytest.raises(InputError, match=r"with other settings \(seed 3, now 4\)"),
+        drafting(tmp_path, NAMES, {**changed, "seed": 4}, resume=True),
+    ):
+        raise AssertionError
+
+
 def test_one_process_at_a_time(tmp_path):
     with drafting(tmp_path / "out", NAMES, IDENTITY) as draft:
         for options in ({}, {"resume": True}, {"overwrite": True}):

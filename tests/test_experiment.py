@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,7 +18,8 @@ import pytest
 import tf_keras
 from small_models import small_classifier, small_digits
 
-from tfrecall import datasets, experiment, training
+from tfrecall import datasets, experiment, models, training
+from tfrecall.draft import Draft
 from tfrecall.errors import InputError, TrainingError
 from tfrecall.experiment import Settings
 from tfrecall.settings import read_settings
@@ -355,6 +357,10 @@ class Stopped(BaseException):
     """As a signal would stop a run."""
 
 
+def stop(*arguments):
+    raise Stopped
+
+
 @pytest.mark.parametrize("library", [tf_keras, keras])
 def test_a_run_stopped_after_fine_tuning_gives_the_same_bytes_when_it_goes_on(small, tmp_path, monkeypatch, library):
     """Also where layers are random: what is random later does not depend on what the process did before."""
@@ -376,9 +382,6 @@ def test_a_run_stopped_after_fine_tuning_gives_the_same_bytes_when_it_goes_on(sm
     experiment.run(settings, tmp_path / "whole")
     training.seed_everything(123)
     np.random.default_rng().random()
-
-    def stop(*arguments):
-        raise Stopped
 
     with monkeypatch.context() as patch:
         patch.setattr(experiment, "measure", stop)
@@ -410,22 +413,57 @@ def test_a_baseline_whose_fine_tuning_diverges_is_kept(small, tmp_path):
         experiment.run(settings, tmp_path / "out")
 
 
-def test_data_that_changed_meanwhile_are_refused(small, tmp_path, monkeypatch):
+@pytest.mark.parametrize("part", ["model", "data"])
+@pytest.mark.parametrize("when", ["stopped", "complete"])
+def test_files_that_changed_meanwhile_are_refused(small, tmp_path, monkeypatch, part, when):
+    """Also where the labels are the same, which show nothing."""
+    paths = {"model": tmp_path / "model.keras", "data": tmp_path / "data.npz"}
+    paths["model"].write_bytes((small / "small.keras").read_bytes())
     with np.load(small / "small.npz") as file:
         arrays = dict(file)
-    np.savez(tmp_path / "data.npz", **arrays)
-    settings = small_settings(small, dataset=str(tmp_path / "data.npz"))
+    np.savez(paths["data"], **arrays)
+    settings = small_settings(small, model=str(paths["model"]), dataset=str(paths["data"]))
+    before = experiment.contents(settings)
+    assert set(before) == {settings.model, settings.dataset}
+    with monkeypatch.context() as patch:
+        if when == "stopped":
+            patch.setattr(experiment, "measure", stop)
+        with pytest.raises(Stopped) if when == "stopped" else contextlib.nullcontext():
+            experiment.run(settings, tmp_path / "out")
+    if part == "model":
+        paths["model"].write_bytes((small / "three.keras").read_bytes())
+    else:
+        np.savez(paths["data"], **{**arrays, "x_test": arrays["x_test"][::-1]})
+    assert sum(before[path] != hash_ for path, hash_ in experiment.contents(settings).items()) == 1
+    with pytest.raises(InputError, match=rf"{paths[part].name} has changed since the run .* with --overwrite") as caught:
+        experiment.run(settings, tmp_path / "out", resume=True)
+    assert "\n" not in str(caught.value)
 
-    def stop(*arguments):
-        raise Stopped
+
+@pytest.mark.parametrize("last", ["pruned.keras", "predictions.npz", "one_shot.npy"])
+def test_a_phase_that_is_finished_in_part_is_done_again_whole(small, tmp_path, monkeypatch, last):
+    """What is left of it may be of another run, so it is marked here, and must not stay."""
+    settings = small_settings(small, ratio=3)
+    write = Draft.write
+
+    def write_until(draft, name, make):
+        write(draft, name, make)
+        if name == last:
+            raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "measure", stop)
+        patch.setattr(Draft, "write", write_until)
         with pytest.raises(Stopped):
             experiment.run(settings, tmp_path / "out")
-    np.savez(tmp_path / "data.npz", **{**arrays, "y_test": arrays["y_test"][::-1]})
-    with pytest.raises(InputError, match=r"data\.npz has changed since the run began: start over with --overwrite"):
-        experiment.run(settings, tmp_path / "out", resume=True)
+    place = tmp_path / "out" / ".partial"
+    assert (place / last).exists()
+    for path in place.iterdir():
+        if path.suffix in (".keras", ".npz", ".npy"):
+            path.write_bytes(b"of another run")
+    report = experiment.run(settings, tmp_path / "out", resume=True)
+    assert report == experiment.run(settings, tmp_path / "whole")
+    for name in ("baseline.keras", "pruned.keras", "predictions.npz"):
+        assert (tmp_path / "out" / name).stat().st_size > 1000, name
 
 
 def test_names_that_are_not_utf_8_are_written_as_json_escapes_them(small, tmp_path):
@@ -468,6 +506,19 @@ def test_infeasible_ratios_are_refused_before_training(small, tmp_path):
 def test_settings_that_make_no_sense(changes, message):
     with pytest.raises(InputError, match=message):
         Settings(**changes)
+
+
+@pytest.mark.parametrize("strategy", ["cuda", "", "GPU"])
+def test_an_unknown_strategy_is_refused_before_anything_is_loaded(strategy):
+    with pytest.raises(InputError, match="unknown strategy"):
+        Settings(strategy=strategy)
+
+
+def test_named_objects_are_a_list():
+    with pytest.raises(InputError, match=r"custom takes a list.*write \['layers\.py:Scale'\]"):
+        Settings(custom="layers.py:Scale")
+    with pytest.raises(InputError, match=r"by a list.*write \['layers\.py:Scale'\]"):
+        models.named_objects("layers.py:Scale")
 
 
 def test_short_names_are_spelt_out_and_name_the_folder():

@@ -23,6 +23,7 @@ FLOORS = {
     "tfrecall.text": 0,
     "tfrecall.publishing": 1,
     "tfrecall.draft": 1,
+    "tfrecall.fingerprints": 1,
     "tfrecall.sparsity": 1,
     "tfrecall.report.performance": 1,
     "tfrecall.report.slope": 1,

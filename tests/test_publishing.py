@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tfrecall.errors import InputError
-from tfrecall.publishing import SCRATCH, output_path, require_own_folder, require_place, whole, write_text
+from tfrecall.publishing import SCRATCH, expanded, output_path, require_own_folder, require_place, whole, write_text
 
 NAMES = ("report.json", "saved_model", "figures/a.png")
 
@@ -248,8 +248,8 @@ def test_a_full_disk_is_found_beforehand(tmp_path):
     [
         ("", "--output is empty"),
         ("a\0b", "NUL"),
-        ("~nobody/out", "another user's home folder"),
-        ("~no such user", "another user's home folder"),
+        ("~nobody-of-that-name/out", "a user that does not exist"),
+        ("~no such user", "a user that does not exist"),
         ("caf\udce9", "not a UTF-8 path"),
         (b"caf\xe9/out", "not a UTF-8 path"),
     ],
@@ -345,3 +345,49 @@ class TestText:
             writer.join()
         assert read <= set(texts)
         assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home folder; and a current folder that has one called ~, with files of the same names."""
+    for folder in (tmp_path / "home", tmp_path / "here" / "~"):
+        folder.mkdir(parents=True)
+        (folder / "d.npz").write_bytes(b"")
+    os.mkfifo(tmp_path / "home" / "pipe.npz")
+    (tmp_path / "here" / "~" / "pipe.npz").write_bytes(b"")
+    (tmp_path / "home" / "x.keras").write_bytes(b"")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "home"
+
+
+def test_a_tilde_is_the_home_folder_on_the_command_line_and_in_the_library(home):
+    from tfrecall.cli import options
+
+    from tfrecall import datasets
+    from tfrecall.settings import Settings
+
+    for text in ("~/d.npz", "~/new.npz"):
+        expected = str(home / text[2:])
+        assert expanded(text) == expected
+        assert options.place.convert(text, None, None) == expected
+        assert str(datasets.place(text)) == expected
+        assert str(output_path(text)) == expected
+    assert Settings(model="~/x.keras").model == str(home / "x.keras")
+    assert expanded("./~/d.npz") == "./~/d.npz"
+    assert expanded("digits") == "digits"
+
+
+def test_what_a_tilde_stands_for_is_checked_and_not_its_text(home):
+    import click
+    from tfrecall.cli import options
+
+    from tfrecall.settings import Settings
+
+    with pytest.raises(InputError, match="is a pipe"):
+        expanded("~/pipe.npz")
+    with pytest.raises(InputError, match="is a pipe"):
+        Settings(model="~/pipe.npz")
+    with pytest.raises(click.BadParameter, match="is a pipe"):
+        options.place.convert("~/pipe.npz", None, None)
+    assert expanded("./~/pipe.npz") == "./~/pipe.npz"

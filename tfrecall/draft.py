@@ -45,7 +45,7 @@ class Draft:
     names : tuple of str
         What is shown there in the end, as paths below it: all that is replaced in it.
     identity : dict
-        JSON of what determines the result.
+        JSON of what determines the result. Its ``contents``, if it has some, are hashes of files by path.
     going_on : bool
         Whether this continues what an earlier process began.
     problems : dict of str to str
@@ -92,6 +92,18 @@ class Draft:
                 make(scratch / name)
         except Exception as error:  # such as a full disk, or a model that a format cannot hold
             self.problems[name] = _reason(error)
+
+    def restart(self, *kept: str) -> None:
+        """Drop what is finished but for these files: what the rest was made of is made anew, and must not mix with it."""
+        if not self.going_on:
+            return
+        for path in self.place.iterdir():
+            if path.name not in (_BEGUN, _PUBLISHED, _LOCK, *kept):
+                _remove(path)
+        if (self.place / _PUBLISHED).exists():
+            for name in self.names:
+                if name not in kept and os.path.lexists(self.folder / name):
+                    _remove(self.folder / name)
 
     def publish(self) -> None:
         """Move what is finished into the output folder, all or nothing; the files of an earlier run that it replaces go.
@@ -154,10 +166,8 @@ class Draft:
         for path in (self.place / _BEGUN, self.place / _PUBLISHED):
             path.unlink(missing_ok=True)
         for path in self.place.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != _LOCK:
-                path.unlink()
+            if path.name != _LOCK:
+                _remove(path)
         self.going_on = False
 
 
@@ -240,6 +250,10 @@ def _require_startable(folder: Path, identity: dict, resume: bool, overwrite: bo
     if begun == identity:
         return True
     if begun is not None and not overwrite:
+        before, now = ({**each, "contents": each.get("contents", {})} for each in (begun, identity))
+        changed = next((path for path, hash_ in now["contents"].items() if before["contents"].get(path) != hash_), None)
+        if changed is not None and {**before, "contents": now["contents"]} == now:
+            raise InputError(f"{shown(changed)} has changed since the run began: start over with --overwrite.")
         raise InputError(
             f"{shown(folder)} holds an unfinished run with other settings ({_difference(begun, identity)}): "
             "resume it with its own, or start over with --overwrite."
@@ -284,6 +298,13 @@ def _locked(path: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrecall import datasets, models, networks, plausibility, sparsity, training
+from tfrecall import datasets, fingerprints, models, networks, plausibility, sparsity, training
 from tfrecall.draft import Draft, drafting, unfinished
 from tfrecall.errors import IncompleteError, InputError, unknown
 from tfrecall.publishing import output_path, require_own_folder, require_place, shown, whole
@@ -294,7 +294,8 @@ def run(
     if resume and not overwrite and (report := _finished_report(settings, output)) is not None:
         _say(progress, f"{output} is complete: there is nothing to resume.")
         return report
-    with drafting(output, WRITTEN, dataclasses.asdict(settings), resume=resume, overwrite=overwrite) as draft:
+    identity = dataclasses.asdict(settings) | {"contents": contents(settings)}
+    with drafting(output, WRITTEN, identity, resume=resume, overwrite=overwrite) as draft:
         with models.custom_scope(models.named_objects(settings.custom)):
             report, data, pruned, head = _report(settings, draft, progress)
             _write_results(settings, draft, report, data, pruned, head)
@@ -317,6 +318,15 @@ def run_folder(settings: Settings, output: str | os.PathLike | None = None) -> P
     folder = output_path(settings.folder if output is None else output)
     require_own_folder(folder)
     return folder
+
+
+def contents(settings: Settings) -> dict[str, str]:
+    """Return hashes of the files that the settings name, by their path: of the model, and of the data."""
+    hashes = {
+        settings.model: "" if settings.trained_here else fingerprints.of_path(Path(settings.model)),
+        settings.dataset: datasets.fingerprint(settings.dataset),
+    }
+    return {path: hash_ for path, hash_ in hashes.items() if hash_}
 
 
 def kept(folder: Path) -> str:
@@ -348,6 +358,8 @@ def _report(settings: Settings, draft: Draft, progress: str):
         pruned = fine_tune(settings, data, model, scope, progress)
         after = training.predict(pruned, data.test, head=head)
         arrays = {"y_true": data.test.labels, "before": before, "after": after}
+        # Part of this may be finished, by a run that was stopped while it wrote: the parts must be of one run.
+        draft.restart(*(["baseline.keras"] if settings.trained_here else []))
         draft.write("pruned.keras", pruned.save)
         draft.write("predictions.npz", lambda path: np.savez(path, **arrays))
         draft.write("one_shot.npy", lambda path: np.save(path, one_shot))
@@ -368,6 +380,7 @@ def _baseline(settings: Settings, draft: Draft, progress: str):
     if settings.trained_here and not trained:
         _say(progress, f"Training {settings.model} on {data.name}: {_epochs(settings.recipe.epochs)}")
         train(settings, data, baseline, scope, progress)
+        draft.restart()
         draft.write("baseline.keras", baseline.save)
     else:
         with scope.scope():
@@ -387,7 +400,8 @@ def _reload(settings: Settings, draft: Draft, name: str):
 
 def _write_results(settings: Settings, draft: Draft, report: dict, data, pruned, head: models.Head) -> None:
     """Write what is made of the report, the pruned model last: the more there is that can fail, the later."""
-    draft.write("config.json", lambda path: write_json(path, describe(settings, data)))
+    about = describe(settings, data) | {"contents": draft.identity["contents"]}
+    draft.write("config.json", lambda path: write_json(path, about))
     texts = {"report.json": document.to_json, "report.md": document.to_markdown, "report.html": html.to_html}
     for name, render in texts.items():
         draft.write(name, lambda path, render=render: write_text(path, render(report)))
@@ -406,6 +420,10 @@ def _finished_report(settings: Settings, output: Path) -> dict | None:
         raise InputError(
             f"{output} holds a run with other settings: choose another --output, or replace it with --overwrite."
         )
+    recorded = json.loads(config.read_text(encoding="utf-8")).get("contents", {})
+    changed = [path for path, hash_ in contents(settings).items() if recorded.get(path, hash_) != hash_]
+    if changed:
+        raise InputError(f"{shown(changed[0])} has changed since the run in {output}: replace it with --overwrite.")
     return json.loads(report.read_text(encoding="utf-8"))
 
 

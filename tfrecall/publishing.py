@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from tfrecall.errors import InputError
 #: how the names of scratch folders begin; a killed process may leave one behind
 SCRATCH = ".tfrecall-"
 _PROBE = "x" * 200  # longer than any path that is written below an output folder
+_LONGEST_NAME = 255  # bytes of a file's or folder's name, on every file system in use
 _SHOWN = 80  # characters of a path in a message
 
 
@@ -64,6 +66,31 @@ def write_text(path: Path, text: str) -> None:
         os.replace(new, path)
 
 
+def expanded(path: str | os.PathLike) -> str:
+    """Return a path, or a name in its place, with ``~`` expanded as a shell does it: ``./~`` is a file of that name.
+
+    Raises
+    ------
+    InputError
+        If it is empty, no file can have this name, its home folder is unknown, or a pipe or a device is there.
+    """
+    text = os.fsdecode(path)
+    if not text.strip() or "\0" in text:
+        raise InputError(f"expected a name or a path; got {shown(text)!r}.")
+    text = _at_home(text)
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in text.split(os.sep)):
+        raise InputError(f"{shown(text)}: a file's name may have {_LONGEST_NAME} bytes at most.")
+    try:
+        mode = os.stat(text).st_mode
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # nothing can be read or written there
+            raise InputError(f"{shown(text)}: {error.strerror}.") from error
+        return text  # whoever reads the path says what is wrong with it
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe would be waited for, a device never ends
+        raise InputError(f"{shown(text)} is a pipe or a device; expected a file or a folder.")
+    return text
+
+
 def output_path(path: str | os.PathLike) -> Path:
     """Return an output path with ``~`` expanded.
 
@@ -77,16 +104,22 @@ def output_path(path: str | os.PathLike) -> Path:
         raise InputError("--output is empty: name a file or folder, or leave --output out.")
     if "\0" in text:
         raise InputError(f"--output {text[:_SHOWN]!r} contains a NUL character: choose another name.")
-    if text.startswith("~"):
-        if text.split(os.sep)[0] != "~":
-            raise InputError(f"{shown(text)} names another user's home folder: write the path out.")
-        text = os.path.expanduser(text)
+    text = _at_home(text)
     absolute = os.path.abspath(text)
     if not _is_utf8(absolute):
         raise InputError(
             f"{shown(absolute)!a} is not a UTF-8 path, which TensorFlow cannot write to: choose another --output."
         )
+    if any(len(os.fsencode(name)) > _LONGEST_NAME for name in text.split(os.sep)):
+        raise InputError(f"{shown(text)} is too long a path for any file system: choose a shorter --output.")
     return Path(text)
+
+
+def _at_home(text: str) -> str:
+    home = os.path.expanduser(text)
+    if text.startswith("~") and home == text:
+        raise InputError(f"'{shown(text)}' is in the home of a user that does not exist: write the path out.")
+    return home
 
 
 def require_own_folder(folder: Path) -> None:

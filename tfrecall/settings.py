@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tfrecall import criteria, datasets, models, sparsity
 from tfrecall.errors import InputError, unknown
-from tfrecall.training import Recipe
+from tfrecall.publishing import expanded
+from tfrecall.training import STRATEGIES, Recipe
 
 # What every config.json holds, version 0.1's too. Of a field that came later and is missing, the default says what was done.
 _ALWAYS = {
@@ -76,7 +77,11 @@ class Settings:
         if self.ratio is not None:
             sparsity.sparsity(self.ratio)
         object.__setattr__(self, "algorithm", criteria.canonical(self.algorithm))
+        if isinstance(self.custom, str):
+            raise InputError(f"custom takes a list of names; got the text {self.custom!r}: write [{self.custom!r}].")
         object.__setattr__(self, "custom", tuple(self.custom))
+        if self.strategy not in STRATEGIES:
+            raise unknown("strategy", self.strategy, STRATEGIES)
         if self.scope not in sparsity.SCOPES:
             raise unknown("scope", self.scope, sparsity.SCOPES)
         if not (isinstance(self.seed, int) and 0 <= self.seed < 2**31):
@@ -92,6 +97,8 @@ class Settings:
                 f"{self.model} takes raw pixels, which its first layer normalizes: --rescale and --preprocess are for saved "
                 "models."
             )
+        if not self.trained_here:
+            object.__setattr__(self, "model", expanded(self.model))
         if self.model not in models.ARCHITECTURES and not Path(self.model).exists():
             if Path(self.model).suffix or os.sep in self.model:
                 raise InputError(

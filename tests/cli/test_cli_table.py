@@ -1,6 +1,6 @@
 """Hundreds of command lines, each with its exit code: 2 for bad input, 0 for good; never a traceback, never a file left.
 
-A line is written as for a shell. What it names is in `shelf`, where the lines run; `LATER` holds those that still fail.
+A line is written as for a shell. What it names is in `shelf`, where the lines run.
 """
 
 from __future__ import annotations
@@ -270,9 +270,6 @@ STUDY = [
     *options_with("study status plain", plan=("", "missing.toml", "nul\0l")),
 ]
 
-# Lines that fail today through what other work in hand mends; move each back to its list once that is merged.
-LATER: dict[str, str] = {}
-
 TABLE = [*GENERAL, *REPORT, *EVALUATE, *EXPORT, *TRAINING, *STUDY]
 
 
@@ -286,8 +283,6 @@ def test_the_table_is_long():
 
 @pytest.mark.parametrize(("line", "code"), TABLE, ids=lambda value: ascii(value)[:60])
 def test_a_command_line(line, code, shelf, monkeypatch):
-    if line in LATER:
-        pytest.xfail(LATER[line])
     monkeypatch.chdir(shelf)
     before = contents(shelf)
     result = CliRunner().invoke(main, shlex.split(line), catch_exceptions=True)

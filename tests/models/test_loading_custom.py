@@ -81,13 +81,20 @@ def test_named_objects_load_and_nothing_else_is_trusted_with_them(own, ending, n
 
 
 @pytest.mark.parametrize(
-    "command", [["evaluate", "model.keras"], ["report", "model.keras", "model.h5", "--dataset", "digits"]]
+    "command",
+    [
+        ["evaluate", "model.keras"],
+        ["report", "model.keras", "model.h5", "--dataset", "digits"],
+        ["export", "model.keras", "--output", "served"],
+        ["export", "model.h5", "--output", "served.tflite", "--format", "tflite"],
+    ],
 )
 def test_the_commands_take_named_objects(own, command):
     name, _ = own
     result = CliRunner().invoke(main, [*command, "--custom", f"{name}:Gain", "--custom", f"{name}.py:squash"])
     assert result.exit_code == 0, result.stderr
-    result = CliRunner().invoke(main, [*command, "--custom", f"{name}:Gain"])
+    again = ["--overwrite"] if command[0] == "export" else []
+    result = CliRunner().invoke(main, [*command, *again, "--custom", f"{name}:Gain"])
     assert result.exit_code == 2
     assert "squash" in result.stderr
     assert "--custom" in result.stderr

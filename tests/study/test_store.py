@@ -285,7 +285,7 @@ class TestCreate:
         (tmp_path / "file").write_text("mine")
         with pytest.raises(InputError, match=r"file is a file, not a folder: choose another --output\."):
             Store.create(tmp_path / "file", PLAN)
-        with pytest.raises(InputError, match=r"cannot be written to: choose another --output\."):
+        with pytest.raises(InputError, match=r"file is a file, not a folder: choose another --output\."):
             Store.create(tmp_path / "file" / "study", PLAN)
         assert (tmp_path / "file").read_text() == "mine"
 
@@ -294,15 +294,39 @@ class TestCreate:
         tmp_path.chmod(0o555)
         try:
             for place in (tmp_path, tmp_path / "study"):
-                with pytest.raises(InputError, match=r"cannot be written to: choose another --output\."):
+                with pytest.raises(
+                    InputError, match=r"cannot be written to \(Permission denied\): choose another --output\."
+                ):
                     Store.create(place, PLAN)
         finally:
             tmp_path.chmod(0o755)
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, where not even root can make a folder")
     def test_a_place_where_nobody_can_write(self):
-        with pytest.raises(InputError, match=r"/proc/study cannot be written to: choose another --output\."):
+        with pytest.raises(InputError, match=r"/proc cannot be written to \(.+\): choose another --output\."):
             Store.create("/proc/study", PLAN)
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, where not even root can make a folder")
+    def test_where_nobody_can_write_is_noticed_before_any_work(self, tmp_path, monkeypatch):
+        from tfrecall.report.export import export
+        from tfrecall.study import executors
+        from tfrecall.study.report import report
+
+        store = Store.create(tmp_path / "study", PLAN)
+        monkeypatch.setattr(executors, "inspect", None)  # what comes next
+        for write in (
+            lambda: executors.run(PLAN, "/proc/study"),
+            lambda: report(store.root, "/proc/report"),
+            lambda: export(None, "/proc/model"),
+            lambda: export(None, "/proc/model.tflite", format="tflite"),
+        ):
+            with pytest.raises(InputError, match=r"^/proc cannot be written to \(.+\): choose another --output\.$"):
+                write()
+
+    def test_a_tilde_is_the_home_folder(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert Store.create("~/study", PLAN).root == tmp_path / "study"
+        assert Store.open("~/study")[1] == PLAN
 
 
 class TestOpen:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrecall import fingerprints
 from tfrecall.datasets.arrays import open_digits, open_npz
 from tfrecall.datasets.catalogue import Known, known
 from tfrecall.datasets.dataset import Dataset, Split
@@ -35,6 +36,7 @@ __all__ = [
     "Preprocessing",
     "Split",
     "files",
+    "fingerprint",
     "is_path",
     "known",
     "load",
@@ -152,6 +154,21 @@ def files(name: str) -> list[Path]:
     if path is None or not path.exists():
         return []
     return [path] if _is_array_file(path) else [Path(file) for file in list_folder(path).files]
+
+
+def fingerprint(name: str, *, of_folder: bytes = b"") -> str:
+    """Return a hash of the files that `load` reads at a path; empty for a name, or where nothing is.
+
+    Raises
+    ------
+    InputError
+        As `files` does.
+    """
+    listed = files(name)
+    if not listed:
+        return ""
+    path = Path(name).expanduser()
+    return fingerprints.of_files(path, listed, b"" if path.is_file() else of_folder)
 
 
 def require_name(name: str) -> None:

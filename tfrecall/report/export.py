@@ -13,7 +13,7 @@ import numpy as np
 from tfrecall import datasets, models, networks
 from tfrecall.datasets.pixels import Shape, fit
 from tfrecall.errors import InputError, unknown
-from tfrecall.publishing import whole
+from tfrecall.publishing import output_path, require_place, whole
 
 FORMATS = ("savedmodel", "tflite")
 
@@ -75,15 +75,8 @@ def export(
     """
     from tfrecall import pruning
 
-    if format not in FORMATS:
-        raise unknown("export format", format, FORMATS)
-    path = Path(path)
-    names = [path.name] + ([path.with_suffix(".labels.txt").name] if format == "tflite" else [])
-    for place in (path.parent / name for name in names):
-        if place.exists() and not overwrite:
-            raise InputError(f"{place} exists already: choose another path, or overwrite it (overwrite=True, --overwrite).")
-        if place.is_dir() and any(place.iterdir()) and not (place / "saved_model.pb").exists():
-            raise InputError(f"{place} is a folder with something else than a SavedModel in it: choose another path.")
+    path = export_place(path, format, overwrite=overwrite)
+    names = _names(path, format)
     models.require_image_classifier(model)
     classes = _class_names(model, class_names)
     head = models.head_of(model, head)
@@ -99,6 +92,30 @@ def export(
             (folder / names[1]).write_text("\n".join(classes) + "\n", encoding="utf-8")
             shutil.rmtree(folder / "unconverted")  # a folder that is new would take it along
     return path
+
+
+def export_place(path: str | os.PathLike, format: str, *, overwrite: bool = False) -> Path:
+    """Return the path that `export` writes to, with ``~`` expanded.
+
+    Raises
+    ------
+    InputError
+        If there is no such format, something is there, or nothing can be written there.
+    """
+    if format not in FORMATS:
+        raise unknown("export format", format, FORMATS)
+    path = output_path(path)
+    require_place(path.parent, [])
+    for place in (path.parent / name for name in _names(path, format)):
+        if place.exists() and not overwrite:
+            raise InputError(f"{place} exists already: choose another path, or overwrite it (overwrite=True, --overwrite).")
+        if place.is_dir() and any(place.iterdir()) and not (place / "saved_model.pb").exists():
+            raise InputError(f"{place} is a folder with something else than a SavedModel in it: choose another path.")
+    return path
+
+
+def _names(path: Path, format: str) -> list[str]:
+    return [path.name] + ([path.with_suffix(".labels.txt").name] if format == "tflite" else [])
 
 
 def _class_names(model, class_names: Sequence[str] | None) -> list[str]:

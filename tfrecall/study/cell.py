@@ -8,7 +8,6 @@ import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from tfrecall import criteria, datasets, sparsity
 from tfrecall.settings import Settings
@@ -116,29 +115,13 @@ def fingerprint(dataset: str) -> str:
     InputError
         When a folder is no data set.
     """
-    files = datasets.files(dataset)
-    if not files:
-        return ""
-    path = Path(dataset).expanduser()
     # In version 0.1 the images of a folder were resized in another way.
-    total = hashlib.sha256(b"" if path.is_file() else b"folder 2\n")
-    for file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256") if hasattr(hashlib, "file_digest") else _sha256(stream)
-        total.update(os.fsencode(file.relative_to(path)) + f"\0{content.hexdigest()}\n".encode())
-    return total.hexdigest()[:16]
+    return datasets.fingerprint(dataset, of_folder=b"folder 2\n")
 
 
 def removed(ratio: float) -> float:
     """Return the sparsity of a ratio, which is one for 3 and 2/3, however the two are rounded."""
     return round(sparsity.sparsity(ratio), 12)
-
-
-def _sha256(stream):
-    content = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        content.update(block)
-    return content
 
 
 def _digest(identity: dict) -> str:

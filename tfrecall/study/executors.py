@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 from tfrecall.errors import InputError, TrainingError
 from tfrecall.study.inspection import Inspection, inspect
@@ -68,11 +67,10 @@ def run(
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1; got {jobs}.")
-    Store.require_place(folder)
-    store = Store(Path(folder))
+    store = Store(Store.require_place(folder))
     inspection = inspect(store, plan.cells, thorough=True)
     require_possible(plan, store, inspection)
-    Store.create(folder, plan)
+    Store.create(store.root, plan)
     repair(store, plan, inspection, tell)
     if retry_failed:
         store.forget_failures(plan)

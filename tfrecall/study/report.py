@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfrecall.publishing import require_place, whole
+from tfrecall.publishing import output_path, require_place, whole
 from tfrecall.report import page
 from tfrecall.report.document import markdown_text, one_line
 from tfrecall.study import figures, tables
@@ -64,7 +64,8 @@ def report(
         If there is no study, nothing of it is done and whole, or the folder cannot be written to.
     """
     store, plan = Store.open(folder, plan)
-    output = Path(output or store.root / "report")
+    output = output_path(store.root / "report" if output is None else output)
+    require_place(output, WRITTEN)
     inspection = inspect(store, plan.cells, thorough=True)
     cells, classes = frames(store, plan, inspection)
     for damage in inspection.damaged.values():

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfrecall.errors import InputError
-from tfrecall.publishing import write_text
+from tfrecall.publishing import SCRATCH, expanded, output_path, require_place, write_text
 from tfrecall.study import manifest
 from tfrecall.study.cell import Cell
 from tfrecall.study.plan import Plan, from_dict, to_dict
@@ -46,15 +46,17 @@ class Store:
     root: Path
 
     @staticmethod
-    def require_place(root: str | os.PathLike) -> None:
-        """Raise InputError if a folder holds something else than a study."""
-        root = Path(root)
+    def require_place(root: str | os.PathLike) -> Path:
+        """Return a folder with ``~`` expanded; raise InputError if it holds no study, or cannot be written to."""
+        root = output_path(root)
         if root.exists() and not root.is_dir():
             raise InputError(f"{root} is a file, not a folder: choose another --output.")
         # Another runner may be writing the mark at this moment, or have been killed while it did.
-        others = root.is_dir() and any(not path.name.startswith(f".{_MARK}-") for path in root.iterdir())
+        others = root.is_dir() and any(not path.name.startswith((f".{_MARK}-", SCRATCH)) for path in root.iterdir())
         if others and not os.path.lexists(root / _MARK) and not _has_results(root):
             raise InputError(f"{root} holds something that is no study: choose another --output.")
+        require_place(root, [])
+        return root
 
     @classmethod
     def create(cls, root: str | os.PathLike, plan: Plan) -> Store:
@@ -65,8 +67,7 @@ class Store:
         InputError
             If there is something else in the folder, or it cannot be written to.
         """
-        root = Path(root)
-        cls.require_place(root)
+        root = cls.require_place(root)
         store = cls(root)
         try:
             if (root / _MARK).is_dir():
@@ -76,7 +77,7 @@ class Store:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise InputError(f"no space is left for {root}: free some, or choose another --output.") from error
-            raise InputError(f"{root} cannot be written to: choose another --output.") from error
+            raise InputError(f"{root} cannot be written to ({error.strerror}): choose another --output.") from error
         return store
 
     @classmethod
@@ -88,7 +89,7 @@ class Store:
         InputError
             If there is no study, or its plan is needed and damaged.
         """
-        store = cls(Path(root))
+        store = cls(Path(expanded(root)))
         mark = store.root / _MARK
         again = f"`tfrecall study run plan.toml --output {root}`"
         if plan is not None and (os.path.lexists(mark) or _has_results(store.root)):

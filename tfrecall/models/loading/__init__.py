@@ -12,6 +12,7 @@ from tfrecall.errors import InputError
 from tfrecall.models.loading.containers import Container, open_container
 from tfrecall.models.loading.custom import custom_scope, named_objects
 from tfrecall.models.loading.failures import essence, missing_object
+from tfrecall.publishing import expanded
 
 __all__ = ["custom_scope", "load", "named_objects"]
 
@@ -57,7 +58,7 @@ def load(
     >>> tfrecall.models.load(f"{folder}/small.keras").count_params()
     650
     """
-    path = Path(path)
+    path = Path(expanded(path))
     if not path.exists():
         raise InputError(f"no model file at {path}: give a .keras or .h5 file, or a SavedModel folder.")
     with ExitStack() as stack:

@@ -42,6 +42,8 @@ def named_objects(names: Sequence[str]) -> dict[str, Any]:
     >>> named_objects(["keras.layers:Dense"])
     {'Dense': <class 'keras.src.layers.core.dense.Dense'>}
     """
+    if isinstance(names, str):
+        raise InputError(f"custom objects are named by a list; got the text {names!r}: write [{names!r}].")
     objects: dict[str, Any] = {}
     for name in names:
         objects.update(_named(name))
