@@ -418,7 +418,8 @@ BASELINE = {
 FINE_TUNING = {"fine_tune_epochs": 14, "fine_tune_learning_rate": 0.02}
 PRUNING = {"ratio": 3, "algorithm": "random", "scope": "layer", "include_classifier": True}
 GRADIENTS = {"score_examples": 64}
-NOTHING = {"unsafe": True, "custom": ("layers:Scale",), "head": None, "preprocess": None}  # of model files, which no study has
+# What is for model files, which no study has
+NOTHING = {"unsafe": True, "custom": ("layers:Scale",), "head": None, "preprocess": None}
 
 
 class TestKeys:
