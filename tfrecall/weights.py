@@ -180,9 +180,9 @@ def total_parameters(model) -> int:
 def sparse(model) -> dict[str, Prunable]:
     """List the weights whose zeros count as pruned: all kernels, and in Keras 3 other parameters of two axes or more.
 
-    So a weight that was pruned because it was named counts in a Keras 3 model that was saved and loaded, too. Frozen ones
-    count. In tf_keras only kernels can be named. Biases, also those of two axes, and vectors do not count: they
-    often begin at 0.
+    So a weight that was pruned because it was named counts in a Keras 3 model that was saved and loaded, too, and so does
+    one that is frozen. In tf_keras only kernels can be named. Biases, also those of two axes, and vectors do not count:
+    they often begin at 0.
     """
     network = networks.of(model)
     return by_path(model, lambda model: network.kernels(model) + network.matrices(model), classifiers=False)
