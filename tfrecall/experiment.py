@@ -400,7 +400,8 @@ def _reload(settings: Settings, draft: Draft, name: str):
 
 def _write_results(settings: Settings, draft: Draft, report: dict, data, pruned, head: models.Head) -> None:
     """Write what is made of the report, the pruned model last: the more there is that can fail, the later."""
-    about = describe(settings, data) | {"contents": draft.identity["contents"]}
+    hashes = draft.identity["contents"]
+    about = describe(settings, data) | ({"contents": hashes} if hashes else {})
     draft.write("config.json", lambda path: write_json(path, about))
     texts = {"report.json": document.to_json, "report.md": document.to_markdown, "report.html": html.to_html}
     for name, render in texts.items():
