@@ -88,7 +88,7 @@ class Output:
 
     def _unprinted(self, reason: str) -> str:
         where = f"; {self.elsewhere}" if self.elsewhere else ""
-        return f"the result cannot be printed on standard output ({reason}){where}."
+        return f"the result could not be printed on standard output ({reason}){where}."
 
 
 def discard(stream: IO[str] | None) -> None:

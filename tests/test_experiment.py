@@ -22,7 +22,6 @@ from tfrecall import datasets, experiment, models, training
 from tfrecall.draft import Draft
 from tfrecall.errors import InputError, TrainingError
 from tfrecall.experiment import Settings
-from tfrecall.settings import read_settings
 from tfrecall.training import Recipe
 
 SCRIPT = Path(sys.executable).with_name("tfrecall")
@@ -466,14 +465,11 @@ def test_a_phase_that_is_finished_in_part_is_done_again_whole(small, tmp_path, m
         assert (tmp_path / "out" / name).stat().st_size > 1000, name
 
 
-def test_names_that_are_not_utf_8_are_written_as_json_escapes_them(small, tmp_path):
+def test_names_that_are_not_utf_8_are_refused_before_training(small, tmp_path):
     odd = os.fsdecode(b"caf\xe9.npz")
     (tmp_path / odd).write_bytes((small / "small.npz").read_bytes())
-    settings = small_settings(small, dataset=str(tmp_path / odd))
-    report = experiment.run(settings, tmp_path / "out")
-    assert strict(tmp_path / "out" / "report.json") == report
-    assert read_settings(tmp_path / "out" / "config.json") == settings
-    assert "caf" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    with pytest.raises(InputError, match=r"is not UTF-8: .*rename it"):
+        small_settings(small, dataset=str(tmp_path / odd))
 
 
 def test_a_run_that_diverges_leaves_nothing(small, tmp_path):

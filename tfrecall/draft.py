@@ -127,12 +127,12 @@ class Draft:
         self._clear()
 
     def _incomplete(self) -> str:
-        results = [name for name in self.names if name in self.problems or name.partition("/")[0] in self.problems]
-        missing = list(dict.fromkeys(name.partition("/")[0] for name in results)) or list(self.problems)
-        reason = next(self.problems[name] for name in (*results, *missing, *self.problems) if name in self.problems)
+        results = [part for part in self.problems if any(f"{name}/".startswith(f"{part}/") for name in self.names)]
+        missing = results or list(self.problems)  # what only a resumed run needs is no result
+        more = f" and {len(missing) - 4} more" if len(missing) > 4 else ""
         return (
-            f"{shown(self.folder)} is incomplete, without {', '.join(missing)} ({reason}): solve that, and --resume does "
-            "what is missing."
+            f"{shown(self.folder)} is incomplete, without {', '.join(missing[:4])}{more} ({self.problems[missing[0]]}): "
+            "solve that, and --resume does what is missing."
         )
 
     def _has(self, name: str) -> bool:

@@ -246,8 +246,7 @@ class TestStandardOutput:
         process.stdout.close()
         said = process.stderr.read()
         assert process.wait(timeout=100) == 1
-        assert len(said.splitlines()) == 1
-        assert said.startswith("Error: the result could not be printed on standard output (")
+        assert said == ""  # as of other commands: a reader such as head has seen enough
 
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
     @pytest.mark.parametrize("form", ["table", "json", "markdown"])
@@ -269,10 +268,9 @@ class TestStandardOutput:
 
 
 def test_a_log_that_is_full_does_not_stop_the_work(capsys):
-    with open("/dev/full", "w") as full, contextlib.redirect_stderr(full), session(tensorflow=False) as results:
+    with open("/dev/full", "w") as full, contextlib.redirect_stderr(full), session(tensorflow=False) as result:
         for _ in range(3):
             print("epoch 1/3", flush=True)
             print("epoch 1/3", file=sys.stderr, flush=True)
-        with results():
-            print("done")
+        result.line("done")
     assert capsys.readouterr().out == "done\n"
