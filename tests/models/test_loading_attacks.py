@@ -216,10 +216,23 @@ def tables():
     yield tf_keras, "x", tf_keras.saving.get_custom_objects()
 
 
+def _is_of_a_test(thing):
+    return thing.__module__.split(".")[0] not in (
+        "keras",
+        "tf_keras",
+        "tensorflow",
+        "tensorflow_model_optimization",
+        "tfrecall",
+    )
+
+
 @pytest.mark.parametrize("index", range(13))
 def test_every_name_in_the_tables_of_the_libraries_is_refused_or_harmless(index):
     """Everything that the deserializers can reach, at the place where they reach it, as a string and as an object."""
     library, key, table = list(tables())[index]
+    # What other tests registered in this process is a user's own, and allowed.
+    registered = {id(thing) for name, thing in library.saving.get_custom_objects().items() if _is_of_a_test(thing)}
+    table = {name: thing for name, thing in table.items() if id(thing) not in registered}
     refused = set()
     for name in [name for name in table if isinstance(name, str)]:
         for part in (
