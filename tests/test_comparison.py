@@ -126,7 +126,7 @@ def test_the_seed_moves_the_interval_alone(apart):
 
 
 def test_a_model_without_a_data_set_says_what_is_missing(shelf):
-    with pytest.raises(InputError, match=r"after\.keras is no .npz or .csv .*--dataset"):
+    with pytest.raises(InputError, match=r"after\.keras is no file of predictions \(\.npz or \.csv\).*--dataset"):
         comparison.compare(shelf / "before.npz", shelf / "after.keras")
 
 
@@ -144,11 +144,13 @@ def test_predictions_on_other_images_are_refused(shelf, tmp_path):
     ("y_true", "changes", "message"),
     [
         ([0, 1, 2, 3], {"probabilities": np.full((4, 3), 1 / 3)}, "'y_true' must lie in 0 to 2|expected 4 columns"),
-        ([0, 1, 2, -1], {"y_pred": [0, 1, 2, 2]}, "'y_true' must lie in 0 to 2 for 3 classes; got -1"),
-        ([0, 1, 2, 0], {"y_pred": [0, 1, 2, -7]}, "'before' must lie in 0 to 2 for 3 classes; got -7"),
         ([0, 1, 2, 3], {"y_pred": [0, 1, 2, 2], "class_names": ["a", "b", "c"]}, "'y_true' must lie in 0 to 2.*got 3"),
-        ([0, 1, 2, 0.5], {"y_pred": [0, 1, 2, 2]}, "whole numbers.*got 0.5"),
-        ([0, 1, 2, 2], {"probabilities": np.full((3, 3), 1 / 3)}, "one prediction for each of the 4 labels"),
+        ([0, 1, 2, 0.5], {"y_pred": [0, 1, 2, 2]}, r"y_true\[3\] is 0\.5; expected classes, which are whole numbers"),
+        (
+            [0, 1, 2, 2],
+            {"probabilities": np.full((3, 3), 1 / 3)},
+            r"expected y_true of shape \(images,\).*got \(4,\) and \(3, 3\)",
+        ),
         ([0, 1, 2, 2], {"probabilities": np.full((4, 3), np.nan)}, "NaN"),
     ],
 )
@@ -156,6 +158,12 @@ def test_labels_out_of_range_are_refused(y_true, changes, message, tmp_path):
     np.savez(tmp_path / "a.npz", y_true=y_true, **changes)
     with pytest.raises(InputError, match=message):
         comparison.compare(tmp_path / "a.npz", tmp_path / "a.npz")
+
+
+def test_labels_below_0_are_classes_like_others(tmp_path):
+    np.savez(tmp_path / "a.npz", y_true=[-1, 1, 1, -1], y_pred=[-1, 1, -1, -1])
+    report = comparison.compare(tmp_path / "a.npz", tmp_path / "a.npz")
+    assert [(row["class"], row["recall_before"]) for row in report["classes"]] == [("-1", 1.0), ("1", 0.5)]
 
 
 @pytest.mark.parametrize("name", ["before.keras", "before.h5", "before"])
