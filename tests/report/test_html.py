@@ -17,6 +17,7 @@ from tfrecall.report import document, figures
 from tfrecall.report.distortion import distortion
 from tfrecall.report.html import to_html
 from tfrecall.report.slope import describe_alpha, verdict_sentence
+from tfrecall.text import one_line
 
 RUN = {"model": "lenet5", "dataset": "digits", "algorithm": "undecayed", "scope": "global", "seed": 3, **PRUNED}
 NAMES = HOSTILE[:10]
@@ -153,8 +154,8 @@ def test_nothing_is_cut_off_and_all_letters_can_be_read(page_in_browser, width, 
 
 def test_hostile_names_are_shown_and_do_nothing(page_in_browser):
     shown = page_in_browser(page("hostile"))
-    assert sorted(column(shown, 0)) == sorted(" ".join(name.split()) for name in NAMES)
-    assert column(shown, 0, table=1) == [" ".join(name.split()) for name in NAMES]
+    assert sorted(column(shown, 0)) == sorted(one_line(name) for name in NAMES)
+    assert column(shown, 0, table=1) == [one_line(name) for name in NAMES]
     assert shown.evaluate("[document.scripts.length, document.images.length]") == [1, 0]
     names = shown.locator("svg text").all_text_contents()
     assert {"$x$ $\\alpha$", "שלום עולם"} <= set(names)

@@ -263,7 +263,7 @@ def test_a_study_with_one_cell_has_a_page(page_in_browser, tmp_path, number):
 
 def test_hostile_names_do_nothing(page_in_browser, tmp_path):
     plan = Plan(
-        datasets=('"><img src=x onerror=alert(1)> | `a` $x^$\n.npz', "b/" + "w" * 150 + ".npz"),
+        datasets=('"><img src=x onerror=alert(1)> | `a` $x^$ .npz', "b/" + "w" * 150 + ".npz"),
         algorithms=("magnitude",),
         ratios=(2,),
         seeds=(0, 1),
