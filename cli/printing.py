@@ -104,5 +104,5 @@ def say(text: object) -> None:
     """Print a text on one line of standard error."""
     try:
         click.echo(one_line(text), err=True)
-    except OSError:  # nobody can be told
+    except OSError:  # standard error is gone too
         discard(sys.stderr)

@@ -152,7 +152,7 @@ def _never_ends(dataset: tf.data.Dataset) -> bool:
 
 
 def _is_python(dataset: tf.data.Dataset) -> bool:
-    """Say whether a dataset of unknown length comes from a Python generator, of which nobody knows whether it ends."""
+    """Say whether a dataset of unknown length comes from a Python generator, which may never end."""
     if dataset.cardinality() != tf.data.UNKNOWN_CARDINALITY or _is_cut(dataset):
         return False
     graphs = [function.function.graph.as_graph_def() for function in dataset._functions()]

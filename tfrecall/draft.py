@@ -94,7 +94,7 @@ class Draft:
             self.problems[name] = _reason(error)
 
     def restart(self, *kept: str) -> None:
-        """Drop what is finished but for these files: what the rest was made of is made anew, and must not mix with it."""
+        """Drop what is finished except these files: what the rest was made from is made again, and the two must not mix."""
         if not self.going_on:
             return
         for path in self.place.iterdir():

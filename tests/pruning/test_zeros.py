@@ -1,4 +1,4 @@
-"""Zeros that were pruned are held, zeros that a model starts with are not, and somebody is told which is which."""
+"""Pruned zeros are held, initial zeros are trained, and a warning says which weights are which."""
 
 from __future__ import annotations
 

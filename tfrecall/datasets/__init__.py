@@ -37,7 +37,6 @@ __all__ = [
     "Split",
     "files",
     "fingerprint",
-    "is_path",
     "known",
     "load",
     "place",
@@ -124,11 +123,6 @@ def load(
         rows["train"], rows["validation"] = rows["train"][fit], rows["train"][held_out]
     splits = {part: Split(sources.get(part, sources["train"]), rows[part], chosen) for part in parts}
     return Dataset(name, opened.class_names, shape, **splits)
-
-
-def is_path(name: str) -> bool:
-    """Say whether `load` reads the files at a path: a set's name wins over a folder that is called like it."""
-    return place(name) is not None
 
 
 def place(name: str) -> Path | None:

@@ -13,7 +13,7 @@ from tfrecall.errors import DataWarning, InputError
 
 _NEEDED = ("x_train", "y_train", "x_test", "y_test")
 
-# How many channels an axis can stand for where an array's layout must be told from its shape.
+# How many channels an axis can stand for where an array's layout has to follow from its shape.
 _CHANNELS = (1, 3, 4)
 
 

@@ -148,7 +148,7 @@ def _encodable(entry: os.DirEntry) -> str:
 
 
 def _other_part(folder: str, classes: dict[str, str], left_out: Counter) -> list[list[str]]:
-    """Return ``files[class][image]`` of a validation or test folder, of which some classes may have none."""
+    """Return ``files[class][image]`` of a validation or test folder; a class may have none."""
     own = _class_folders(folder, left_out)
     extra = sorted(set(own) - set(classes))
     if extra:

@@ -22,7 +22,7 @@ from tfrecall.errors import DataWarning, InputError, unknown
 #: what a model's outputs can be: see `Head`
 HEADS = ("softmax", "logits", "sigmoid", "sigmoid-logits", "binary", "binary-logits")
 
-# Operations of TensorFlow whose values have no bounds: scores, of which a softmax or a sigmoid makes probabilities.
+# Operations of TensorFlow whose values have no bounds: scores, which a softmax or a sigmoid turns into probabilities.
 _LINEAR = {"BiasAdd", "MatMul", "BatchMatMulV2", "Einsum", "Conv2D", "DepthwiseConv2dNative", "FusedBatchNormV3"}
 _RECTIFIED = {"Relu", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "LogSoftmax"}
 
