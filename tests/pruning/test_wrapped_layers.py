@@ -90,7 +90,7 @@ def states():
     embedded = layers.Embedding(20, 4, mask_zero=True, name="e")(inputs)
     _, *last = layers.LSTM(4, return_state=True, name="encoder")(embedded)
     decoded = layers.LSTM(4, return_sequences=True, name="decoder")(embedded, initial_state=last)
-    both = layers.Bidirectional(layers.LSTM(4), name="two")(decoded, initial_state=last + last)
+    both = layers.Bidirectional(layers.LSTM(4, name="lstm"), name="two")(decoded, initial_state=last + last)
     return tf_keras.Model(inputs, layers.Dense(2, "softmax", name="out")(both))
 
 
